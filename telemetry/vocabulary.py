@@ -1,0 +1,79 @@
+"""The closed vocabulary: every name that leaves the process stands here and nowhere else.
+
+Attribute names are OpenTelemetry semantic conventions where one exists (https://opentelemetry.io/docs/specs/semconv/);
+``edgepath.*`` is ours. Where two generations of a convention are in use, the current name comes first.
+Imports nothing but the standard library: the SDK uses it.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Final
+
+# --- resource attributes ------------------------------------------------------------------------------------------------
+
+TIER: Final = "edgepath.tier"
+POP: Final = "edgepath.pop"
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+ENVIRONMENT: Final = ("deployment.environment.name", "deployment.environment")
+REGION: Final = ("cloud.region",)
+ZONE: Final = ("cloud.availability_zone", "zone")
+
+# --- span attributes (current name first) -------------------------------------------------------------------------------
+
+METHOD: Final = ("http.request.method", "http.method")
+STATUS: Final = ("http.response.status_code", "http.status_code")
+ROUTE: Final = ("http.route",)
+URL_PATH: Final = ("url.path", "http.target")
+URL_FULL: Final = ("url.full", "http.url")
+ERROR_TYPE: Final = ("error.type",)
+RESPONSE_FLAGS: Final = ("response_flags", "envoy.response_flags")
+CLIENT_ADDRESS: Final = ("client.address", "http.client_ip", "peer.address")
+# A CLIENT span with one of these is a call beside the way (a database, a queue), never an attempt to reach the API.
+SIDE_CALL: Final = ("db.system.name", "db.system", "messaging.system")
+RESEND_COUNT: Final = "http.request.resend_count"
+
+
+class SpanKind(IntEnum):
+    """OTLP ``Span.SpanKind`` (opentelemetry-proto, trace.proto)."""
+
+    UNSPECIFIED = 0
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+    PRODUCER = 4
+    CONSUMER = 5
+
+
+class Tier(StrEnum):
+    """Where in the way a component stands, in the order in which a request meets them."""
+
+    CLIENT = "client"
+    EDGE = "edge"
+    BALANCER = "balancer"
+    GATEWAY = "gateway"
+    API = "api"
+
+
+DEFAULT_TIERS: Final[tuple[str, ...]] = tuple(Tier)
+UNKNOWN_TIER: Final = "unknown"
+"""The tier of a component that neither names a configured tier nor matches a configured pattern."""
+
+
+class Outcome(StrEnum):
+    """How a request ended, seen from the client's side of the way."""
+
+    OK = "ok"
+    CLIENT_ERROR = "client_error"
+    THROTTLED = "throttled"
+    BLOCKED = "blocked"
+    EDGE_ERROR = "edge_error"
+    API_ERROR = "api_error"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+
+# --- topics (the OpenTelemetry Collector's Kafka exporter's defaults) ----------------------------------------------------
+
+SPANS_TOPIC: Final = "otlp_spans"
+METRICS_TOPIC: Final = "otlp_metrics"
+DEAD_LETTER_SUFFIX: Final = ".dead"
