@@ -1,0 +1,5 @@
+"""The ``edgepath`` command."""
+
+
+def main() -> None:
+    """Entry point."""
