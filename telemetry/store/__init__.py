@@ -1,0 +1,35 @@
+"""Where request paths and their roll-ups are kept: one interface, an embedded and a server backend."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telemetry.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from telemetry.store.base import Store
+
+
+def open_store(clickhouse_url: str | None = None, data_dir: Path | None = None) -> "Store":
+    """The store that the user named, with the schema applied: a server by URL, or the embedded one in ``data_dir``.
+
+    Raises:
+        ConfigurationError: neither or both are named, the URL is wrong, or the directory cannot be used.
+        UnavailableError: the server does not answer.
+    """
+    from telemetry.store import schema  # noqa: PLC0415 - backends are heavy: load the one that is asked for
+
+    if bool(clickhouse_url) == bool(data_dir):
+        raise ConfigurationError("name one store: --clickhouse URL for a server, or --data DIR for the embedded one")
+    store: Store
+    if clickhouse_url:
+        from telemetry.store.server import ServerAddress, ServerStore  # noqa: PLC0415
+
+        store = ServerStore(ServerAddress.parse(clickhouse_url))
+    else:
+        from telemetry.store.chdb import ChdbEngine  # noqa: PLC0415
+        from telemetry.store.embedded import EmbeddedStore  # noqa: PLC0415
+
+        assert data_dir is not None  # noqa: S101 - checked above
+        store = EmbeddedStore(ChdbEngine(data_dir / "clickhouse"))
+    schema.apply(store)
+    return store

@@ -14,8 +14,8 @@ Parameter = str | int | float | Sequence[str] | Sequence[int]
 class Result:
     """Rows of a query.
 
-    Values are plain Python: ``int``, ``float``, ``str``, ``bool``, ``bytes`` (FixedString), ``list``, ``tuple``, ``dict``,
-    and timezone-aware UTC ``datetime`` for DateTime and DateTime64 (cut to microseconds).
+    Values are plain Python: ``int``, ``float``, ``str``, ``bool``, ``bytes`` (FixedString), ``list``, ``tuple``,
+    ``dict``, and timezone-aware UTC ``datetime`` for DateTime and DateTime64 (cut to microseconds).
     """
 
     columns: tuple[str, ...]
@@ -72,7 +72,10 @@ class Store(Protocol):
         ...
 
     def append(self, block: Block) -> None:
-        """Insert a block; a second time with the same token changes nothing, views included. Raises as :meth:`query` does."""
+        """Insert a block; a second time with the same token changes nothing, views included.
+
+        Raises as :meth:`query` does.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,117 @@
+"""ClickHouse's engine inside this process (chDB): the one place that touches it.
+
+One data directory a process (chDB's own limit; a second one raises), any number of threads, no forked children.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+
+from telemetry.errors import ConfigurationError, StoreError
+from telemetry.store.base import Parameter, Result
+from telemetry.store.values import column_values, error_code, parameter_text
+
+_ARROW = (
+    "output_format_arrow_string_as_string = 0, output_format_arrow_fixed_string_as_fixed_byte_array = 1, "
+    "output_format_arrow_compression_method = 'none'"
+)
+
+
+class ChdbEngine:
+    """A chDB session on a data directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the engine.
+
+        Args:
+            path: its data directory; made if it is not there.
+
+        Raises:
+            ConfigurationError: the directory cannot be made or written, or another engine has it.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write to the data directory {path}: {error.strerror}; choose another with --data DIR"
+            ) from error
+        from chdb import session  # noqa: PLC0415 - loads 500 MB of engine; only who opens one pays for it
+
+        try:
+            self._session: Any = cast(Any, session).Session(str(path))
+        except Exception as error:
+            raise ConfigurationError(
+                f"cannot open the data directory {path}: {_first_line(error)}; is another edgepath running on it?"
+            ) from error
+        self.path = path
+        self._closing = threading.Lock()
+        self._open = True
+
+    def run(self, sql: str, output: str = "Null", parameters: Mapping[str, Parameter] | None = None) -> bytes:
+        """Run one statement and return its output in the ClickHouse format ``output``.
+
+        Raises:
+            StoreError: ClickHouse refused it.
+        """
+        texts = {name: parameter_text(value) for name, value in (parameters or {}).items()}
+        try:
+            answer = self._session.query(sql, output, params=texts) if texts else self._session.query(sql, output)
+            return bytes(answer.bytes() or b"") if answer is not None else b""
+        except Exception as error:
+            raise StoreError(_first_line(error), error_code(str(error))) from error
+
+    def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None, settings: str = "") -> pa.Table:
+        """The rows of a SELECT as an Arrow table; strings come as binary, LowCardinality as dictionaries if asked."""
+        more = f", {settings}" if settings else ""
+        answer = self.run(f"{sql}\nSETTINGS {_ARROW}{more}", "Arrow", parameters)
+        return pa.ipc.open_file(pa.BufferReader(answer)).read_all()
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
+        """As :meth:`telemetry.store.base.Store.query`."""
+        answer = self.run(sql, "Arrow", parameters)
+        table = pa.ipc.open_file(pa.BufferReader(answer)).read_all()
+        kinds: dict[str, str] = {}
+        if any(pa.types.is_uint32(field.type) for field in table.schema):
+            # Arrow has no DateTime: it comes as a bare number of seconds. Ask which of them are times.
+            described = self.run(f"DESCRIBE TABLE ({sql})", "Arrow", parameters)
+            rows = pa.ipc.open_file(pa.BufferReader(described)).read_all().to_pylist()
+            kinds = {_text(row["name"]): _text(row["type"]) for row in rows}
+        named = [column_values(table.column(i), kinds.get(name, "")) for i, name in enumerate(table.column_names)]
+        return Result(tuple(table.column_names), list(zip(*named, strict=True)))
+
+    def close(self) -> None:
+        """Close the session; a second time does nothing."""
+        with self._closing:
+            if self._open:
+                self._open = False
+                self._session.close()
+
+
+@contextlib.contextmanager
+def memory_file(content: bytes) -> Iterator[str]:
+    """A path under which this process's engine reads ``content``; nothing touches the disk."""
+    descriptor = os.memfd_create("edgepath")
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:500] if str(error).strip() else type(error).__name__

@@ -1,0 +1,67 @@
+"""The tables and columns by name, read once from the migrations: the one place that dashboards and alerts ask."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Final
+
+REQUEST_PATHS: Final = "request_paths"
+PATH_1M: Final = "path_1m"
+HOP_1M: Final = "hop_1m"
+SLI_1M: Final = "sli_1m"
+LATE_SPANS: Final = "late_spans"
+
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\n\((.*?)\n\)\nENGINE", re.DOTALL)
+_COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS)\b.*)?,?$")
+_NESTED = re.compile(r"^ {4}(\w+) Nested\n {4}\((.*?)\n {4}\),?$", re.DOTALL | re.MULTILINE)
+_NESTED_COLUMN = re.compile(r"^ {8}(\w+)\s+(.+?),?$", re.MULTILINE)
+
+
+def migrations() -> list[tuple[int, str, str]]:
+    """Every migration as (number, name, SQL), in order. Statements end with ``;`` at the end of a line."""
+    found = []
+    for entry in (resources.files("telemetry.store") / "migrations").iterdir():
+        match = re.fullmatch(r"(\d{4})_(\w+)\.sql", entry.name)
+        if match:
+            found.append((int(match[1]), match[2], entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def statements(sql: str) -> list[str]:
+    """The statements of a migration, without its comments."""
+    bare = "\n".join(line for line in sql.splitlines() if not line.lstrip().startswith("--"))
+    return [s.strip() for s in re.split(r";\s*(?:\n|$)", bare) if s.strip()]
+
+
+@cache
+def columns(table: str) -> Mapping[str, str]:
+    """Column name to ClickHouse type. Nested columns appear as ``hops.tier`` with ``Array(...)`` types.
+
+    Raises:
+        KeyError: no migration creates that table.
+    """
+    for _, _, sql in migrations():
+        for name, body in _TABLE.findall(sql):
+            if name == table:
+                return _columns(body)
+    raise KeyError(table)
+
+
+def _columns(body: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    nested = {m[1]: m[2] for m in _NESTED.finditer(body)}
+    for line in _NESTED.sub(lambda m: f"    {m[1]} Nested", body).splitlines():
+        match = _COLUMN.match(line)
+        if not match or match[1] == "INDEX":
+            continue
+        if match[1] in nested:
+            for inner, kind in _NESTED_COLUMN.findall(nested[match[1]]):
+                found[f"{match[1]}.{inner}"] = f"Array({kind})"
+        else:
+            found[match[1]] = match[2]
+    return found
+
+
+REQUEST_PATH_COLUMNS: Final[Mapping[str, str]] = columns(REQUEST_PATHS)
+"""Columns of ``request_paths``: name to ClickHouse type."""
