@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS late_spans
     status      UInt16,
     arrived     DateTime64(3, 'UTC'),
     stored      DateTime64(3, 'UTC') DEFAULT now64(3),
+    topic       LowCardinality(String),
     partition   UInt32,
     block       UInt64,
     writer      LowCardinality(String),
