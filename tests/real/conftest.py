@@ -1,0 +1,49 @@
+"""Fixtures of the real parts. Every test in this folder is marked ``real``."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.parts import clickhouse
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies here ``real``, and keep it in one process when tests run in parallel."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.real)
+            item.add_marker(pytest.mark.xdist_group("real"))
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clickhouse.Server]:
+    """A real ClickHouse server for the whole run; its ``url`` is ``clickhouse://user:password@host:port/database``."""
+    if url := os.environ.get("CLICKHOUSE_URL"):
+        yield clickhouse.Given(url)
+        return
+    server = clickhouse.ClickHouseServer(tmp_path_factory.mktemp("clickhouse"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_server: clickhouse.Server) -> Iterator[str]:
+    """URL of a new, empty database on a real ClickHouse server; dropped after the test."""
+    with clickhouse.database(clickhouse_server.url) as url:
+        yield url
+
+
+@pytest.fixture
+def own_clickhouse(tmp_path: Path) -> Iterator[clickhouse.ClickHouseServer]:
+    """A started ClickHouse server for this test alone: it may be stopped, killed and started again."""
+    server = clickhouse.ClickHouseServer(tmp_path / "clickhouse")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
