@@ -227,7 +227,7 @@ def _upstream_cluster(settings: EnvoySettings) -> dict[str, Any]:
         "name": _UPSTREAM,
         "type": "EDS",
         "connect_timeout": "1s",
-        "lb_policy": "RANDOM",
+        "lb_policy": "ROUND_ROBIN",
         "eds_cluster_config": {
             "service_name": _UPSTREAM,
             "eds_config": {

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,14 +29,14 @@ class Program:
         command: the program's path and its arguments.
         log: the file that takes what it writes.
         ready: the addresses that it listens on once it is ready.
-        environment: variables beside the ones of this process.
+        environment: its variables; None for those of this process.
     """
 
     name: str
     command: Sequence[str]
     log: Path
     ready: Sequence[Address] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] | None = None
 
 
 class Processes:
@@ -169,7 +169,7 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **program.environment},
+                env=program.environment,
                 start_new_session=True,  # Ctrl-C reaches only the parent, which stops the children in order
             )
     except OSError as error:
