@@ -77,3 +77,21 @@ class Outcome(StrEnum):
 SPANS_TOPIC: Final = "otlp_spans"
 METRICS_TOPIC: Final = "otlp_metrics"
 DEAD_LETTER_SUFFIX: Final = ".dead"
+
+# --- what the SDK adds (OpenTelemetry semantic conventions 1.30+: resource, HTTP spans, HTTP metrics) ----------------------
+
+INSTANCE_ID: Final = "service.instance.id"
+METHOD_ORIGINAL: Final = "http.request.method_original"
+URL_SCHEME: Final = "url.scheme"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+USER_AGENT: Final = "user_agent.original"
+PROTOCOL_VERSION: Final = "network.protocol.version"
+SERVER_DURATION: Final = "http.server.request.duration"
+CLIENT_DURATION: Final = "http.client.request.duration"
+ACTIVE_REQUESTS: Final = "http.server.active_requests"
+SDK_DROPPED: Final = "edgepath.sdk.spans.dropped"
+CANCELLED: Final = "cancelled"
+"""Value of ``error.type`` when the caller went away before the answer was complete."""
+INCOMPLETE: Final = "incomplete_response"
+"""Value of ``error.type`` when a handler returned without an answer, or with half of one."""

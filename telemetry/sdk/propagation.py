@@ -1,0 +1,85 @@
+"""Trace context and baggage in and out of headers: W3C by default, ``OTEL_PROPAGATORS`` otherwise.
+
+Sources: W3C Trace Context, W3C Baggage, OpenTelemetry environment variable specification.
+"""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Final
+
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import Getter, TextMapPropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from telemetry.sdk import log
+
+Headers = Mapping[str, str] | Sequence[tuple[bytes, bytes]]
+"""Inbound headers: a map of names in any case, or an ASGI scope's list of byte pairs."""
+
+
+class _MappingGetter(Getter[Mapping[str, str]]):
+    """Header names are not case-sensitive; a plain dict is."""
+
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        value = carrier.get(key)
+        if value is not None:
+            return [value]
+        values = [value for name, value in carrier.items() if name.lower() == key]
+        return values or None
+
+    def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        return list(carrier)
+
+
+class _PairsGetter(Getter[Sequence[tuple[bytes, bytes]]]):
+    def get(self, carrier: Sequence[tuple[bytes, bytes]], key: str) -> list[str] | None:
+        wanted = key.encode("latin-1")
+        values = [value.decode("latin-1") for name, value in carrier if name.lower() == wanted]
+        return values or None
+
+    def keys(self, carrier: Sequence[tuple[bytes, bytes]]) -> list[str]:
+        return [name.decode("latin-1") for name, _ in carrier]
+
+
+_MAPPING: Final = _MappingGetter()
+_PAIRS: Final = _PairsGetter()
+_fallback: TextMapPropagator | None = None
+
+
+def _propagator() -> TextMapPropagator:
+    """The host's propagator; W3C's when ``OTEL_PROPAGATORS`` names one that is not there (OpenTelemetry raises)."""
+    global _fallback  # noqa: PLW0603 - importing what failed once more on every request would be dear
+    if _fallback is not None:
+        return _fallback
+    try:
+        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415 - this import can fail, see above
+    except Exception:  # noqa: BLE001 - whatever a third party's propagator raises while it loads
+        log.once("OTEL_PROPAGATORS cannot be used; using tracecontext,baggage")
+        _fallback = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+        return _fallback
+    return get_global_textmap()
+
+
+def inject(headers: MutableMapping[str, str] | None = None, context: Context | None = None) -> MutableMapping[str, str]:
+    """Write trace context and baggage of ``context``, by default the current one, into ``headers`` and return them.
+
+    Without ``headers``, into a new dict. Never raises.
+    """
+    carrier: MutableMapping[str, str] = {} if headers is None else headers
+    try:
+        _propagator().inject(carrier, context)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the call it rides on
+        log.internal("inject", error)
+    return carrier
+
+
+def extract(headers: Headers) -> Context:
+    """The context that inbound ``headers`` carry; an empty one when they carry none or rubbish. Never raises."""
+    try:
+        if isinstance(headers, Mapping):
+            return _propagator().extract(headers, Context(), getter=_MAPPING)
+        return _propagator().extract(headers, Context(), getter=_PAIRS)
+    except Exception as error:  # noqa: BLE001 - hostile headers reach this
+        log.internal("extract", error)
+        return Context()
