@@ -83,8 +83,14 @@ def _fetch_library(directory: Path) -> None:
     try:
         subprocess.run(
             [npm, "pack", PACKAGE, "--silent", "--pack-destination", str(directory)],
-            env=with_own_cache, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=True,
-        )  # fmt: skip
+            env=with_own_cache,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=True,
+        )
     except subprocess.CalledProcessError as error:
         raise Missing(PART, f"npm pack {PACKAGE} failed: {error.stderr[-500:] or error.stdout[-500:]}", HOW) from error
     except subprocess.TimeoutExpired as error:

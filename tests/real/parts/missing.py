@@ -14,7 +14,7 @@ import pytest
 PROPERTY = "missing_part"
 
 
-class Missing(Exception):
+class Missing(Exception):  # noqa: N818 - it skips a test, as pytest's own Skipped does
     """A real part cannot be had on this machine.
 
     Attributes:

@@ -7,16 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Asks the kernel to kill this process when its parent dies, then becomes the command. The parent may have died before.
-_LEASH = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the test run has ended")
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
+from telemetry.demo import bound
+
+# The kernel binds a child to the *thread* that started it: this one lives as long as the test run.
+_SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="test-parts")
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,7 +29,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Process:
-    """One child process. Start it from the main thread: the kernel ends it when the thread that started it ends.
+    """One child process, bound to the life of this one.
 
     Attributes:
         name: what it is, for messages.
@@ -43,7 +40,7 @@ class Process:
     def __init__(
         self,
         name: str,
-        command: Sequence[str | Path],
+        command: Sequence[str | Path],  # the program by its whole path
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
@@ -51,16 +48,18 @@ class Process:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        leash = [sys.executable, "-E", "-S", "-c", _LEASH, str(os.getpid())]
+        binding = [sys.executable, "-I", "-S", bound.__file__, str(os.getpid())]
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                [*leash, *map(str, command)],
+            self._popen = _SPAWNER.submit(
+                subprocess.Popen,
+                [*binding, *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
-            )
+                start_new_session=True,
+            ).result()
         self.pid = self._popen.pid
 
     def running(self) -> bool:
