@@ -4,7 +4,7 @@ Source: ASGI specification 3.0, HTTP & WebSocket message format 2.4; semantic co
 """
 
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ERROR: Final = trace.Status(StatusCode.ERROR)
+_MARK: Final = "edgepath.hop"
+"""Key in a scope that has its hop already: an application wrapped twice makes one hop."""
 
 
 class ASGIMiddleware:
@@ -41,7 +43,7 @@ class ASGIMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or _MARK in scope:
             await self.app(scope, receive, send)
             return
         try:
@@ -65,7 +67,7 @@ class _Exchange:
     """One request on its way through the application."""
 
     __slots__ = (
-        "_active", "_begun", "_context", "_disconnected", "_done", "_labels", "_receive", "_root_path",
+        "_active", "_begun", "_context", "_disconnected", "_done", "_labels", "_last", "_receive", "_root_path",
         "_scope", "_send", "_span", "_status", "_token", "_trailers", "_word",
     )  # fmt: skip
 
@@ -74,37 +76,51 @@ class _Exchange:
         self._active = active = runtime.current()
         self._root_path: str = scope.get("root_path", "")
         self._status = 0
-        self._done = self._disconnected = self._trailers = False
+        self._done = self._disconnected = self._last = self._trailers = False
         attributes: http.Attributes = {v.URL_SCHEME: scope.get("scheme", "http")}
         self._word = http.put_method(attributes, scope["method"])
         self._labels: http.Attributes = {v.METHOD[0]: attributes[v.METHOD[0]], v.URL_SCHEME: attributes[v.URL_SCHEME]}
-        _describe(scope, attributes)
-        parent = propagation.extract(scope["headers"])
+        headers = scope.get("headers") or ()
+        if not isinstance(headers, (list, tuple)):
+            # The specification allows any iterable; the application must still find it full.
+            scope["headers"] = headers = list(headers)
+        _describe(scope, headers, attributes)
+        parent = propagation.extract(headers)
         self._span = active.tracer.start_span(self._word, parent, SpanKind.SERVER, attributes, record_exception=False)
         self._context = trace.set_span_in_context(self._span, parent)
         active.active_requests.add(1, self._labels)
         self._begun = perf_counter()
         self._token = otel_context.attach(self._context)
+        scope[_MARK] = True
 
     async def receive(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and not self._last:
             self._disconnected = True
         return message
 
     async def send(self, message: Message) -> None:
-        await self._send(message)
         kind = message["type"]
-        if kind == "http.response.body":
-            if not message.get("more_body", False) and not self._trailers:
-                self.finish(None, complete=True)
-        elif kind == "http.response.start":
-            self._status = message["status"]
+        if kind == "http.response.start":
+            self._status = message.get("status", 0)
             self._trailers = message.get("trailers", False)
-        elif kind == "http.response.pathsend" or (
-            kind == "http.response.trailers" and not message.get("more_trailers", False)
-        ):
+        # Servers report a disconnect after every complete answer, too: from here on it says nothing.
+        self._last = last = self._is_last(kind, message)
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: the caller has gone.
+            self._disconnected = True
+            raise
+        if last:
             self.finish(None, complete=True)
+
+    def _is_last(self, kind: str, message: Message) -> bool:
+        if kind == "http.response.body":
+            return not message.get("more_body", False) and not self._trailers
+        if kind == "http.response.trailers":
+            return not message.get("more_trailers", False)
+        return kind == "http.response.pathsend" and not self._trailers
 
     def finish(self, raised: BaseException | None, *, complete: bool = False) -> None:
         """End the span, once; the first reason counts. Never raises."""
@@ -153,7 +169,7 @@ class _Exchange:
         otel_context.detach(self._token)
 
 
-def _describe(scope: Scope, attributes: http.Attributes) -> None:
+def _describe(scope: Scope, headers: Sequence[tuple[bytes, bytes]], attributes: http.Attributes) -> None:
     """Write what the scope says about path, protocol, caller, and the Host and User-Agent headers."""
     path = scope.get("path")
     if path:
@@ -164,7 +180,6 @@ def _describe(scope: Scope, attributes: http.Attributes) -> None:
     client = scope.get("client")
     if client and client[0]:
         attributes[v.CLIENT_ADDRESS[0]] = client[0]
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
     for name, value in headers:
         if name == b"user-agent":
             attributes[v.USER_AGENT] = value[: http.USER_AGENT_LIMIT].decode("latin-1")

@@ -161,7 +161,11 @@ def hop(
     """
     if callable(name):
         return Hop()(name)
-    return Hop(name, method=method, target=target, route=route, headers=headers, attributes=attributes)
+    try:
+        return Hop(name, method=method, target=target, route=route, headers=headers, attributes=attributes)
+    except Exception as failure:  # noqa: BLE001 - a request must not fail because its description is odd
+        log.internal("hop()", failure)
+        return Hop()
 
 
 class Attempt(Recording):

@@ -43,6 +43,7 @@ def put_method(attributes: Attributes, method: str) -> str:
 
 def put_target(attributes: Attributes, target: str) -> None:
     """Write scheme, host, port, path of ``target``, a URL, ``host[:port]`` or path; never its query or user part."""
+    target = str(target)  # httpx.URL and its like
     if "://" not in target and not target.startswith("/"):
         target = f"//{target}"
     try:

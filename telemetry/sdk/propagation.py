@@ -3,7 +3,7 @@
 Sources: W3C Trace Context, W3C Baggage, OpenTelemetry environment variable specification.
 """
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Final
 
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -44,21 +44,22 @@ class _PairsGetter(Getter[Sequence[tuple[bytes, bytes]]]):
 
 _MAPPING: Final = _MappingGetter()
 _PAIRS: Final = _PairsGetter()
-_fallback: TextMapPropagator | None = None
+_find: Callable[[], TextMapPropagator] | None = None
 
 
 def _propagator() -> TextMapPropagator:
     """The host's propagator; W3C's when ``OTEL_PROPAGATORS`` names one that is not there (OpenTelemetry raises)."""
-    global _fallback  # noqa: PLW0603 - importing what failed once more on every request would be dear
-    if _fallback is not None:
-        return _fallback
-    try:
-        from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415 - this import can fail, see above
-    except Exception:  # noqa: BLE001 - whatever a third party's propagator raises while it loads
-        log.once("OTEL_PROPAGATORS cannot be used; using tracecontext,baggage")
-        _fallback = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
-        return _fallback
-    return get_global_textmap()
+    global _find  # noqa: PLW0603 - importing what failed once more on every request would be dear
+    if _find is None:
+        try:
+            from opentelemetry.propagate import get_global_textmap  # noqa: PLC0415 - this import can fail, see above
+
+            _find = get_global_textmap
+        except Exception:  # noqa: BLE001 - whatever a third party's propagator raises while it loads
+            log.once("OTEL_PROPAGATORS cannot be used; using tracecontext,baggage")
+            w3c = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+            _find = lambda: w3c  # noqa: E731 - one line says it
+    return _find()
 
 
 def inject(headers: MutableMapping[str, str] | None = None, context: Context | None = None) -> MutableMapping[str, str]:

@@ -23,6 +23,7 @@ from telemetry.sdk import log
 # Read by OpenTelemetry's instrumentations: the exporter's own HTTP calls must not make spans.
 SUPPRESS: Final = "suppress_instrumentation"
 _STOP: Final = threading.Event()
+_REPORT_EVERY: Final = 60.0
 
 
 class SpanQueue(SpanProcessor):
@@ -67,6 +68,8 @@ class SpanQueue(SpanProcessor):
         self._in_flight = 0
         self._closed = self._ended = False
         self._deadline = float("inf")
+        self._reported = 0
+        self._report_at = 0.0
 
     # --- in the host's threads --------------------------------------------------------------------------------------
 
@@ -169,8 +172,19 @@ class SpanQueue(SpanProcessor):
             elif token is not None:
                 self._drain(len(self._waiting))
                 token.set()
+            self._report()
             if token is _STOP:
                 return
+
+    def _report(self) -> None:
+        """Say how many spans were lost, at most once a minute."""
+        now = time.monotonic()
+        if self._dropped == self._reported or (now < self._report_at and not self._closed):
+            return
+        self._reported, self._report_at = self._dropped, now + _REPORT_EVERY
+        log.logger.warning(
+            "%d spans dropped so far: the queue was full, or the endpoint did not take them", self._reported
+        )
 
     def _drain(self, spans: int) -> None:
         """Export ``spans`` spans, unless the time for it runs out at shutdown."""

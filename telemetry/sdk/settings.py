@@ -14,6 +14,8 @@ Warn = Callable[[str], None]
 
 _PROTOCOLS: Final = ("grpc", "http/protobuf")
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
+# opentelemetry-python's own names for one exporter a protocol.
+_EXPORTERS: Final = {"otlp_proto_grpc": "grpc", "otlp_proto_http": "http/protobuf"}
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
@@ -88,8 +90,8 @@ class _Reader:
         """True only for ``true``, as the specification says; anything but ``false`` is worth a warning."""
         return self.choice("false", ("true", "false"), name) == "true"
 
-    def exporter(self, name: str) -> bool:
-        return self.choice("otlp", ("otlp", "none"), name) == "otlp"
+    def exporter(self, name: str) -> str:
+        return self.choice("otlp", ("otlp", "none", *_EXPORTERS), name)
 
     def endpoint(self, signal: str) -> tuple[str, bool]:
         """The endpoint, or an empty string, and whether it was given for this signal alone."""
@@ -107,6 +109,8 @@ class _Reader:
         endpoint, own = self.endpoint(signal)
         # An endpoint on gRPC's well-known port, or without a scheme, says which protocol is meant.
         guess = "grpc" if endpoint and ("://" not in endpoint or urlsplit(endpoint).port == 4317) else "http/protobuf"
+        exporter = self.exporter(f"OTEL_{signal}_EXPORTER")
+        guess = _EXPORTERS.get(exporter, guess)
         protocol = cast("Protocol", self.choice(guess, _PROTOCOLS, f"{_PREFIX}{signal}_PROTOCOL", f"{_PREFIX}PROTOCOL"))
         if protocol == "grpc":
             endpoint = endpoint or "http://localhost:4317"
@@ -119,7 +123,7 @@ class _Reader:
                 endpoint = f"{endpoint.rstrip('/')}/v1/{signal.lower()}"
         timeout = self.number(10_000, f"{_PREFIX}{signal}_TIMEOUT", f"{_PREFIX}TIMEOUT")
         return Target(
-            enabled=self.exporter(f"OTEL_{signal}_EXPORTER"),
+            enabled=exporter != "none",
             protocol=protocol,
             endpoint=endpoint,
             # The specification says milliseconds, opentelemetry-python reads seconds; nobody means 10 ms, or 100 s.

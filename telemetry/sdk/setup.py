@@ -115,7 +115,10 @@ def _set_up(given: Mapping[str, str | None], exit_timeout: float) -> Handle:
     if spans is not None:
         _report_drops(meter, spans)
     runtime.replace(runtime.build(tracers.get_tracer(runtime.SCOPE), meter, is_client=is_client))
-    _offer_globally(tracers, meters)
+    try:
+        _offer_globally(tracers, meters)
+    except Exception as failure:  # noqa: BLE001 - asking for the host's provider loads what OTEL_PYTHON_*_PROVIDER name
+        log.internal("looking for the host's providers", failure)
     return Handle(
         resource,
         tracer_provider=tracers,
