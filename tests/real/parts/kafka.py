@@ -6,6 +6,7 @@ import pytest
 
 from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.errors import ConfigurationError, UnavailableError
+from tests.real.parts.missing import Missing
 
 
 @pytest.fixture(scope="session")
@@ -13,9 +14,12 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
     """A running broker. Tests share it: each uses topics and groups of its own, with names nobody else has."""
     broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
     try:
-        broker.start()
+        broker.prepare()
     except (ConfigurationError, UnavailableError) as error:
-        pytest.skip(f"no Kafka: {error}")
+        raise Missing(
+            "Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository"
+        ) from error
+    broker.start()
     try:
         yield broker
     finally:
