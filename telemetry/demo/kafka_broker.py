@@ -98,7 +98,7 @@ class KafkaBroker:
         """The broker's process id."""
         if self._processes is None:
             raise UnavailableError("the Kafka broker is not running")
-        return self._processes.pid("kafka")
+        return self._processes.pids()["kafka"]
 
     def prepare(self) -> None:
         """Make sure that this machine can run it: find Java, fetch the jars if need be.
