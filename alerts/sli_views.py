@@ -1,0 +1,213 @@
+"""One materialized view per SLO on ``request_paths``, filling ``sli_1m``.
+
+**Event time.** A path counts in the bucket in which it *ended* (``start + total_ns``, at most an hour after its start).
+A request that hung for 30 s is known to have failed only at its end; counted at its start, its failure would turn up in a
+window that was judged long ago. Every reader of these buckets, the blame query included, uses :data:`END_SECONDS`.
+
+**Every path once.** A view sees what is inserted after it was made; what was there before is backfilled from
+``request_paths``. Between the two lies a cut in ``stored``, the time at which a row was inserted: the view takes rows
+stored at or after the cut, the backfill the rows before it. The cut is put ``settle_seconds`` into the future and the
+backfill waits as long again after it, so that no insert is under way on the wrong side of the view's making or of the
+backfill's reading.
+
+**Limits**, honestly:
+
+- An insert that takes longer than ``settle_seconds`` from its ``stored`` to its end while a view is being made, or clocks
+  (of whoever calls :func:`sync` and of whoever fills ``stored``) further apart than that, can make a path count twice or
+  not at all.
+- When an SLO is changed, an insert that is under way while the old view is dropped may leave its block in the new counts.
+- A block that a crash cut off and that is sent again across a cut may be stored with its first ``stored`` and be seen by
+  the view with its second.
+- ``request_paths`` is kept 30 days: a changed SLO loses its older counts, as they meant something else.
+- Until :attr:`SyncReport.pending_until` a new SLO's counts are incomplete; call :func:`sync` again then.
+- One set of SLOs a database: views of SLOs that are not named are dropped (their counts stay until the name is used
+  again).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from alerts.filters import to_sql
+from alerts.filters.sql import text_literal
+from alerts.slos.model import Slo
+from telemetry.store.base import Store
+from telemetry.store.tables import REQUEST_PATHS, SLI_1M
+
+SETTLE_SECONDS: Final = 5.0
+MAX_DURATION_SECONDS: Final = 3600
+PREFIX: Final = "sli_1m_view_"
+
+END_SECONDS: Final = (
+    "least(greatest(intDiv(toUnixTimestamp64Nano(p.start)"
+    f" + toInt64(least(p.total_ns, {MAX_DURATION_SECONDS * 10**9})), 1000000000), 0), 4294967295)"
+)
+"""SQL: when a path of ``request_paths AS p`` ended, in whole seconds since the epoch."""
+
+_COLUMNS: Final = "slo, bucket, environment, dimension, value, good, total, good_paths, total_paths"
+_FORGET: Final = f"DELETE FROM {SLI_1M} WHERE slo = {{slo:String}}"  # noqa: S608 - the table's name is ours
+# One block an insert, so that its token drops it whole when a crash makes us send it again.
+_ONE_BLOCK: Final = (
+    "max_insert_threads = 1, insert_deduplicate = 1, async_insert = 0, max_block_size = 4000000, "
+    "max_insert_block_size = 4000000, min_insert_block_size_rows = 4000000, min_insert_block_size_bytes = 4000000000"
+)
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What :func:`sync` did.
+
+    Attributes:
+        created, replaced, dropped, backfilled: names of SLOs.
+        pending_until: when to call it again for backfills that had to wait; None if nothing waits.
+    """
+
+    created: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    backfilled: tuple[str, ...] = ()
+    pending_until: float | None = None
+
+
+@dataclass(frozen=True)
+class _View:
+    """A view that is there, out of its comment."""
+
+    name: str
+    slo: str
+    definition: str
+    cut_ms: int
+    backfilled: bool
+
+    def comment(self) -> str:
+        return json.dumps(
+            {"slo": self.slo, "definition": self.definition, "cut_ms": self.cut_ms, "backfilled": self.backfilled}
+        )
+
+
+def sync(
+    store: Store,
+    slos: Sequence[Slo],
+    resolution_seconds: int,
+    now: float,
+    settle_seconds: float = SETTLE_SECONDS,
+) -> SyncReport:
+    """Make the views be those of ``slos``: create, replace, drop, backfill. Changes nothing if nothing is to do.
+
+    Args:
+        store: with the schema applied.
+        slos: all SLOs of this database.
+        resolution_seconds: width of the buckets; another width than before replaces every view.
+        now: seconds since the epoch, on (nearly) the clock that fills ``request_paths.stored``.
+        settle_seconds: see the module's text.
+
+    Raises:
+        StoreError: ClickHouse refused a statement.
+        UnavailableError: ClickHouse does not answer.
+    """
+    views = _views(store)
+    wanted = {slo.name: _definition(slo, resolution_seconds) for slo in slos}
+    dropped = []
+    for view in views:
+        if wanted.get(view.slo) != view.definition:
+            store.execute(f"DROP VIEW IF EXISTS {view.name}")
+            dropped.append(view.slo)
+    kept = {v.slo for v in views if wanted.get(v.slo) == v.definition}
+    created = [slo for slo in slos if slo.name not in kept]
+    for slo in created:
+        cut_ms = round((now + settle_seconds) * 1000)
+        store.execute(_FORGET, {"slo": slo.name})
+        _create(store, slo, resolution_seconds, cut_ms)
+    # Read back: with two at once, the first one's cut is the one that holds.
+    waiting = [v for v in (_views(store) if created else views) if not v.backfilled and v.slo in wanted]
+    by_name = {slo.name: slo for slo in slos}
+    ready = [v for v in waiting if now >= v.cut_ms / 1000 + settle_seconds]
+    for view in ready:
+        _backfill(store, by_name[view.slo], resolution_seconds, view, now)
+    later = [v.cut_ms / 1000 + settle_seconds for v in waiting if v not in ready]
+    return SyncReport(
+        created=_unique(s.name for s in created if s.name not in dropped),
+        replaced=_unique(s.name for s in created if s.name in dropped),
+        dropped=_unique(name for name in dropped if name not in wanted),
+        backfilled=_unique(v.slo for v in ready),
+        pending_until=max(later) if later else None,
+    )
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def select_sql(slo: Slo, resolution_seconds: int) -> str:
+    """The SELECT that counts good and total events of ``slo`` from ``request_paths AS p``, without WHERE."""
+    good = to_sql(slo.good_filter)
+    dimension, value = (text_literal(slo.group_by), f"p.{slo.group_by}") if slo.group_by else ("''", "''")
+    return (
+        f"SELECT {text_literal(slo.name)} AS slo,\n"
+        f"  toDateTime(intDiv({END_SECONDS}, {resolution_seconds}) * {resolution_seconds}, 'UTC') AS bucket,\n"
+        f"  p.environment AS environment, {dimension} AS dimension, {value} AS value,\n"
+        f"  sumIf(p.weight, {good}) AS good, sum(p.weight) AS total,\n"
+        f"  countIf({good}) AS good_paths, count() AS total_paths\n"
+        f"FROM {REQUEST_PATHS} AS p"
+    )
+
+
+def _definition(slo: Slo, resolution_seconds: int) -> str:
+    """Hash of everything that decides what is counted."""
+    text = select_sql(slo, resolution_seconds) + to_sql(slo.total)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _views(store: Store) -> list[_View]:
+    rows = store.query(
+        "SELECT name, comment FROM system.tables "
+        "WHERE database = currentDatabase() AND engine = 'MaterializedView' AND startsWith(name, {prefix:String})",
+        {"prefix": PREFIX},
+    ).rows
+    return [_view(str(name), str(comment)) for name, comment in rows]
+
+
+def _view(name: str, comment: str) -> _View:
+    """A view; one whose comment is not ours belongs to no SLO and will be dropped."""
+    try:
+        told = json.loads(comment)
+        return _View(name, str(told["slo"]), str(told["definition"]), int(told["cut_ms"]), bool(told["backfilled"]))
+    except (ValueError, KeyError, TypeError):
+        return _View(name, "", "", 0, backfilled=True)
+
+
+def _create(store: Store, slo: Slo, resolution_seconds: int, cut_ms: int) -> None:
+    definition = _definition(slo, resolution_seconds)
+    name = f"{PREFIX}{slo.name.replace('-', '_')}_{definition}"
+    view = _View(name, slo.name, definition, cut_ms, backfilled=False)
+    store.execute(
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {SLI_1M} COMMENT {text_literal(view.comment())} AS\n"
+        f"{select_sql(slo, resolution_seconds)}\n"
+        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {to_sql(slo.total)}\n"
+        f"GROUP BY slo, bucket, environment, dimension, value"
+    )
+
+
+def _backfill(store: Store, slo: Slo, resolution_seconds: int, view: _View, now: float) -> None:
+    """Count what was stored before the cut, a day of starts at a time. Doing a day again is dropped by its token."""
+    before = f"p.stored < fromUnixTimestamp64Milli({view.cut_ms}, 'UTC')"
+    # Hostile timestamps lie in any year; no SLO looks further back than the counts are kept.
+    days = store.query(
+        f"SELECT DISTINCT intDiv(toUnixTimestamp64Nano(p.start), 86400000000000) AS day FROM {REQUEST_PATHS} AS p "  # noqa: S608
+        f"WHERE {before} AND day BETWEEN {{from:Int64}} AND {{to:Int64}} ORDER BY day",
+        {"from": int(now // 86400) - 400, "to": int(now // 86400) + 1},
+    ).rows
+    for (day,) in days:
+        first, last = int(day) * 86_400_000, (int(day) + 1) * 86_400_000
+        token = f"sli-backfill:{slo.name}:{view.definition}:{view.cut_ms}:{day}"
+        store.execute(
+            f"INSERT INTO {SLI_1M} ({_COLUMNS})\n{select_sql(slo, resolution_seconds)}\n"
+            f"WHERE {before} AND p.start >= fromUnixTimestamp64Milli({first}, 'UTC')"
+            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {to_sql(slo.total)}\n"
+            f"GROUP BY slo, bucket, environment, dimension, value ORDER BY bucket, environment, value\n"
+            f"SETTINGS {_ONE_BLOCK}, insert_deduplication_token = {text_literal(token)}"
+        )
+    done = replace(view, backfilled=True)
+    store.execute(f"ALTER TABLE {view.name} MODIFY COMMENT {text_literal(done.comment())}")
