@@ -18,6 +18,7 @@ from telemetry.vocabulary import ENVIRONMENT, POP, REGION, SERVICE_NAME, TIER
 _TYPE: Final = "type.googleapis.com/envoy."
 _UPSTREAM: Final = "upstream"
 _COLLECTOR: Final = "otlp"
+_CONNECTIONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,18 @@ def configuration(settings: EnvoySettings) -> str:
         "static_resources": {
             "listeners": [_listener(settings)],
             "clusters": [_upstream_cluster(settings), _collector_cluster(settings)],
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": _TYPE
+                        + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": _CONNECTIONS,
+                    },
+                }
+            ]
         },
         "layered_runtime": {
             "layers": [

@@ -26,8 +26,8 @@ from telemetry.vocabulary import ENVIRONMENT as ENVIRONMENT_ATTRIBUTE
 from telemetry.vocabulary import REGION, Tier
 
 _READY_SECONDS: Final = 20.0
-_DRAIN_SECONDS: Final = 15.0
-"""Longer than a client's timeout: every request gets its answer before the load generator ends."""
+_DRAIN_SECONDS: Final = 17.0
+"""Longer than a client's timeout and its flush: every request gets its answer before the load generator ends."""
 _ENVOY_FLUSH_MS: Final = 500
 _SPAN_DELAY_MS: Final = 500
 _LOAD: Final = "load generator"
@@ -103,6 +103,10 @@ class DemoFleet:
             ConfigurationError: one has ended; the message has the end of its log.
         """
         self._processes.check()
+
+    def pids(self) -> list[int]:
+        """The process ids of the children."""
+        return list(self._processes.pids().values())
 
     def begin_incident(self) -> IncidentTimes:
         """Let part of one PoP's upstream connections fail: its edge is given a dead port beside the balancer."""

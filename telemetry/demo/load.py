@@ -111,9 +111,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()
-    telemetry.configure(component="payments-client", tier="client")
+    handle = telemetry.configure(component="payments-client", tier="client")
     asyncio.run(_run(arguments))
-    telemetry.shutdown()
+    handle.shutdown()
 
 
 if __name__ == "__main__":

@@ -102,18 +102,13 @@ class Processes:
         """The process id of a child."""
         return self._running[name][1].pid
 
+    def pids(self) -> dict[str, int]:
+        """The process ids of the children by name."""
+        return {name: process.pid for name, (_, process) in self._running.items()}
+
     def stop(self, name: str, grace_seconds: float) -> None:
         """Ask a child to end (SIGTERM), and end it (SIGKILL) when it has not after ``grace_seconds``."""
         self._stop([name], grace_seconds)
-
-    def wait(self, name: str, timeout_seconds: float) -> bool:
-        """Wait for a child to end by itself; False when it has not after ``timeout_seconds``."""
-        try:
-            self._running[name][1].wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        self._running.pop(name)
-        return True
 
     def close(self, grace_seconds: float = 2.0) -> None:
         """Stop every child, all at once. Does nothing the second time."""

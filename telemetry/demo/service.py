@@ -14,7 +14,7 @@ _KEEP_ALIVE_SECONDS: Final = 300
 
 def serve(app: ASGIApp, *, component: str, tier: str, pop: str, port: int) -> None:
     """Serve ``app`` on a loopback port until SIGTERM, then flush its spans."""
-    telemetry.configure(component=component, tier=tier, pop=pop)
+    handle = telemetry.configure(component=component, tier=tier, pop=pop)
     # uvicorn raises the signal again once it has stopped; without this that would end us before the flush.
     signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.run(
@@ -26,4 +26,4 @@ def serve(app: ASGIApp, *, component: str, tier: str, pop: str, port: int) -> No
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=2,
     )
-    telemetry.shutdown()
+    handle.shutdown()

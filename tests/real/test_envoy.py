@@ -10,90 +10,27 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from telemetry.demo import envoy
 from telemetry.demo.envoy import Address, EnvoySettings, Upstream
 from telemetry.demo.processes import LOOPBACK, Processes, Program, free_addresses, reserve
 from telemetry.vocabulary import SpanKind
+from tests.real.parts import envoy as real_envoy
+from tests.real.parts.otlp_collector import Collector
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
 
 FIXTURE = Path(__file__).parent.parent / "data" / "envoy_spans.json"
 OK_TRACE, MISSING_TRACE, REFUSED_TRACE = ("a" * 31 + digit for digit in "123")
 CLIENT_SPAN = "c" * 16
-
-
-class Collector:
-    """An OTLP/gRPC collector that keeps the raw requests it gets."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        handler = grpc.method_handlers_generic_handler(
-            "opentelemetry.proto.collector.trace.v1.TraceService",
-            {"Export": grpc.unary_unary_rpc_method_handler(self._export)},
-        )
-        self._server = grpc.server(ThreadPoolExecutor(2))
-        self._server.add_generic_rpc_handlers((handler,))
-        self.address = Address(LOOPBACK, self._server.add_insecure_port(f"{LOOPBACK}:0"))
-        self._server.start()
-
-    def _export(self, body: bytes, _context: grpc.ServicerContext) -> bytes:
-        self.bodies.append(body)
-        return b""
-
-    def spans(self, trace: str) -> list["Sent"]:
-        """What has come so far for a trace, by start time."""
-        sent = [
-            Sent(resource_span.resource, span)
-            for body in list(self.bodies)
-            for resource_span in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope_span in resource_span.scope_spans
-            for span in scope_span.spans
-            if span.trace_id.hex() == trace
-        ]
-        return sorted(sent, key=lambda one: one.span.start_time_unix_nano)
-
-    def wait_for(self, trace: str, count: int) -> list["Sent"]:
-        """The spans of a trace, once there are ``count`` of them."""
-        deadline = time.monotonic() + 10
-        while len(found := self.spans(trace)) < count and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return found
-
-    def close(self) -> None:
-        """Stop."""
-        self._server.stop(0).wait()
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A span with the resource that it came with, attributes as maps of text."""
-
-    from_resource: Any
-    span: Span
-
-    @property
-    def resource(self) -> dict[str, str]:
-        return {item.key: item.value.string_value for item in self.from_resource.attributes}
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        return {item.key: item.value.string_value for item in self.span.attributes}
-
-    @property
-    def place(self) -> tuple[str, SpanKind]:
-        return self.resource["edgepath.tier"], SpanKind(self.span.kind)
 
 
 class Api(BaseHTTPRequestHandler):
@@ -141,7 +78,7 @@ def collector() -> Iterator[Collector]:
 def edge(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """client -> Envoy (edge, PoP fra) -> Envoy (balancer) -> a small upstream."""
     folder = tmp_path_factory.mktemp("envoy")
-    binary = envoy.find_envoy()
+    binary = real_envoy.binary()
     api = ThreadingHTTPServer((LOOPBACK, 0), Api)
     threading.Thread(target=api.serve_forever, daemon=True).start()
     edge_address, balancer_address = free_addresses(2)
@@ -183,7 +120,7 @@ def edge(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_envoy_accepts_the_configuration(edge: Edge) -> None:
     """``envoy --mode validate`` finds no fault, and no field is deprecated."""
     for config in edge.configurations:
-        command = [str(envoy.find_envoy()), "--mode", "validate", "--config-path", str(config)]
+        command = [str(real_envoy.binary()), "--mode", "validate", "--config-path", str(config)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert run.returncode == 0, run.stderr
         assert "eprecated" not in run.stderr
@@ -251,7 +188,7 @@ def _fixture(collector: Collector, traces: dict[str, str]) -> dict[str, Any]:
         seen = set()
         request = ExportTraceServiceRequest()
         readable = []
-        for sent in collector.spans(trace):
+        for sent in collector.traces()[trace]:
             if sent.place in seen:  # the first request of a trace id is enough
                 continue
             seen.add(sent.place)
@@ -275,7 +212,9 @@ def _fixture(collector: Collector, traces: dict[str, str]) -> dict[str, Any]:
 
 
 def _version() -> str:
-    run = subprocess.run([str(envoy.find_envoy()), "--version"], capture_output=True, text=True, timeout=30, check=True)
+    run = subprocess.run(
+        [str(real_envoy.binary()), "--version"], capture_output=True, text=True, timeout=30, check=True
+    )
     return "envoy " + run.stdout.strip().rpartition("version: ")[2].split("/")[1]
 
 
