@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
 
-from tests.real.parts import clickhouse
+from tests.real.parts import chromium, clickhouse
 
 HERE = Path(__file__).parent
 
@@ -47,3 +48,13 @@ def own_clickhouse(tmp_path: Path) -> Iterator[clickhouse.ClickHouseServer]:
         yield server.start()
     finally:
         server.stop()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """A real Chromium with an empty profile; see also ``chromium.console``."""
+    driver = chromium.open_browser(tmp_path / "profile")
+    try:
+        yield driver
+    finally:
+        driver.quit()
