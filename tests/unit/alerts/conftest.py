@@ -1,0 +1,34 @@
+"""Fixtures for the tests of alerts."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from telemetry.store import schema
+from telemetry.store.base import Store
+from telemetry.store.chdb import ChdbEngine
+from telemetry.store.embedded import EmbeddedStore
+from telemetry.store.tables import columns
+
+
+@pytest.fixture(scope="module")
+def module_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An embedded store with the schema. A process has one engine at a time, so it is closed after each module."""
+    store = EmbeddedStore(ChdbEngine(tmp_path_factory.mktemp("chdb")))
+    schema.apply(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(module_store: Store) -> Store:
+    """The module's store, emptied: no rows, no SLO views."""
+    views = module_store.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'sli_1m_view_')"
+    )
+    for (name,) in views.rows:
+        module_store.execute(f"DROP VIEW {name}")
+    for table in ("request_paths", "sli_1m", "path_1m", "hop_1m"):
+        assert columns(table)
+        module_store.execute(f"TRUNCATE TABLE {table}")
+    return module_store
