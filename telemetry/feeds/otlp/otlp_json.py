@@ -6,6 +6,7 @@ It is proto3's JSON mapping with one deviation: trace and span ids are hex, not 
 import base64
 import binascii
 import json
+import re
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -15,6 +16,7 @@ from telemetry.feeds.otlp.intake import Signal
 
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 _DEPTH: Final = 200
+_FIELD: Final = re.compile(r"Failed to parse (\w+) field: ")
 
 
 def to_protobuf(signal: Signal, body: bytes) -> bytes:
@@ -36,7 +38,14 @@ def to_protobuf(signal: Signal, body: bytes) -> bytes:
         return bytes(message.SerializeToString())
     except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
         name = signal.request.DESCRIPTOR.name
-        raise MalformedError(f"the body is not a JSON {name}: {' '.join(str(error).split())[:500]}") from error
+        raise MalformedError(f"the body is not a JSON {name}: {_with_path(str(error))}") from error
+
+
+def _with_path(message: str) -> str:
+    """protobuf wraps an error once a field, "Failed to parse x field: Failed to parse y field: ...": say ``x.y: ...``."""
+    fields = _FIELD.findall(message)
+    rest = " ".join(_FIELD.sub("", message).split())[:300]
+    return f"{'.'.join(fields)}: {rest}" if fields else rest
 
 
 def _hex_to_base64(node: Any, path: str, depth: int) -> None:

@@ -259,7 +259,12 @@ def test_malformed_request_takes_nothing_with_it(start: Any, make_request: MakeR
             400,
             "resourceSpans[0].scopeSpans[0].spans[0].traceId: an id is a string",
         ),
-        (JSON, b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"flags":"x"}]}]}]}', 400, "spans[0].flags"),
+        (
+            JSON,
+            b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"flags":"x"}]}]}]}',
+            400,
+            "resourceSpans.scopeSpans.spans.flags: ",
+        ),
         (JSON, b'{"resourceSpans":7}', 400, "resourceSpans"),
         ({**PROTOBUF, "content-encoding": "gzip"}, b"not gzip", 400, "is not gzip"),
         ({**PROTOBUF, "content-encoding": "gzip"}, gzip.compress(b"x" * 1000)[:-12], 400, "ends too early"),
