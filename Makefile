@@ -2,39 +2,64 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run setup test lint bench lock clean help
+.PHONY: run setup test test-unit test-real lint format bench lock clean help
+
+run: setup ## start Edgepath with its demo: edgepath up --demo
+	$(BIN)/edgepath up --demo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: setup ## start Edgepath with its demo: `edgepath up --demo`
-	$(BIN)/edgepath up --demo
-
 setup: $(VENV)/.ready ## build the environment from requirements.lock; leaves .venv/bin/edgepath
 
+# May be interrupted and run again: .ready is written last. uv takes a fifth of pip's time; where it cannot reach what pip
+# can (it does not read pip.conf), pip does it.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Edgepath needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Edgepath needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "[1/4] a Python environment in $(VENV)"
+	@test -x $(BIN)/python || rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { echo "Cannot make it; Debian keeps venv apart: apt-get install python3-venv" >&2; exit 1; }
+	@echo "[2/4] uv, which installs the rest"
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	@$(PIP) install --quiet --retries 2 --require-hashes -r $(VENV)/uv.lock || { \
+		echo "Cannot fetch packages: is PyPI (or your mirror, see pip's configuration) reachable? Then run make again." >&2; exit 1; }
+	@echo "[3/4] what requirements.lock names: about 400 MB to download the first time, 1.2 GB on disk"
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock || { \
+		echo "uv could not; trying pip, which takes some minutes" >&2; \
+		$(PIP) install --quiet --require-hashes -r requirements.lock; } || { \
+		echo "Cannot install; what was fetched is kept. Run make again." >&2; exit 1; }
+	@echo "[4/4] edgepath itself"
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+	@echo "ready: $(BIN)/edgepath"
 
-test: setup ## every test, with real Kafka, ClickHouse, Envoy and browser
-	$(BIN)/python -m pytest
+test: test-unit test-real ## every test, with a real Kafka, ClickHouse, Envoy and browser
+
+test-unit: setup ## the tests that need nothing but this process, in parallel
+	$(BIN)/python -m pytest -m "not real" -n auto --maxprocesses 4
+
+test-real: setup ## the tests with real parts, one after another
+	$(BIN)/python -m pytest -m real
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 bench: setup ## measure; ratios against a baseline in the same run
 	$(BIN)/python -m tests.bench
 
-lock: ## write requirements.lock anew from pyproject.toml
-	uv pip compile --universal --python-version 3.11 --all-extras --group dev --generate-hashes --no-emit-index-url --no-annotate \
-		--no-header --no-emit-package edgepath pyproject.toml -o requirements.lock
+lock: setup ## write requirements.lock anew from pyproject.toml; UPGRADE=1 takes newer releases
+	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --group dev --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --no-emit-package edgepath $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
