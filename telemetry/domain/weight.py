@@ -17,4 +17,4 @@ def from_tracestate(tracestate: str) -> float:
     match = _PATTERN.search(tracestate)
     if not match:
         return 0.0
-    return _ALL / (_ALL - int(match[1].ljust(14, "0"), 16))
+    return float(_ALL) / float(_ALL - int(match[1].ljust(14, "0"), 16))  # in doubles, as the engine does

@@ -30,6 +30,6 @@ def open_store(clickhouse_url: str | None = None, data_dir: Path | None = None) 
         from telemetry.store.embedded import EmbeddedStore  # noqa: PLC0415
 
         assert data_dir is not None  # noqa: S101 - checked above
-        store = EmbeddedStore(ChdbEngine(data_dir / "clickhouse"))
+        store = EmbeddedStore(ChdbEngine(data_dir / "clickhouse", "edgepath"))
     schema.apply(store)
     return store

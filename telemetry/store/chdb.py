@@ -5,6 +5,7 @@ One data directory a process (chDB's own limit; a second one raises), any number
 
 import contextlib
 import os
+import queue
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,16 +24,18 @@ _ARROW = (
 
 
 class ChdbEngine:
-    """A chDB session on a data directory."""
+    """chDB on a data directory: a pool of its sessions, since one session runs one statement at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: str = "default", *, sessions: int = 6) -> None:
         """Open the engine.
 
         Args:
             path: its data directory; made if it is not there.
+            database: the database that unqualified names mean; made if it is not there.
+            sessions: how many statements may run at once; more wait.
 
         Raises:
-            ConfigurationError: the directory cannot be made or written, or another engine has it.
+            ConfigurationError: the directory cannot be made or written, or another process has it.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -43,17 +46,17 @@ class ChdbEngine:
             raise ConfigurationError(
                 f"cannot write to the data directory {path}: {error.strerror}; choose another with --data DIR"
             ) from error
-        from chdb import session  # noqa: PLC0415 - loads 500 MB of engine; only who opens one pays for it
-
+        self.path = path
+        self.database = database
+        self._room = threading.BoundedSemaphore(sessions)
+        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        self._open = True
         try:
-            self._session: Any = cast(Any, session).Session(str(path))
+            self._idle.put(self._session())
         except Exception as error:
             raise ConfigurationError(
                 f"cannot open the data directory {path}: {_first_line(error)}; is another edgepath running on it?"
             ) from error
-        self.path = path
-        self._closing = threading.Lock()
-        self._open = True
 
     def run(self, sql: str, output: str = "Null", parameters: Mapping[str, Parameter] | None = None) -> bytes:
         """Run one statement and return its output in the ClickHouse format ``output``.
@@ -62,11 +65,43 @@ class ChdbEngine:
             StoreError: ClickHouse refused it.
         """
         texts = {name: parameter_text(value) for name, value in (parameters or {}).items()}
+        with self._room:
+            if not self._open:
+                raise StoreError("the embedded ClickHouse is closed")
+            session = self._take()
+            try:
+                answer = session.query(sql, output, params=texts) if texts else session.query(sql, output)
+                content = bytes(answer.bytes() or b"") if answer is not None else b""
+            except Exception as error:
+                self._put_back_failed(session)
+                raise StoreError(_first_line(error), error_code(str(error))) from error
+            self._idle.put(session)
+            return content
+
+    def _take(self) -> Any:
         try:
-            answer = self._session.query(sql, output, params=texts) if texts else self._session.query(sql, output)
-            return bytes(answer.bytes() or b"") if answer is not None else b""
-        except Exception as error:
-            raise StoreError(_first_line(error), error_code(str(error))) from error
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return self._session()
+
+    def _session(self) -> Any:
+        from chdb import session  # noqa: PLC0415 - loads 500 MB of engine; only who opens one pays for it
+
+        opened: Any = cast(Any, session).Session(str(self.path))
+        if self.database != "default":
+            opened.query(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")
+            opened.query(f"USE `{self.database}`")
+        return opened
+
+    def _put_back_failed(self, session: Any) -> None:
+        """A failed statement can leave output behind, which would stand before the next one's: drain it (chDB 4.4)."""
+        for _ in range(3):
+            with contextlib.suppress(Exception):
+                if session.query("SELECT 1", "TSV").bytes() == b"1\n":
+                    self._idle.put(session)
+                    return
+        with contextlib.suppress(Exception):
+            session.close()
 
     def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None, settings: str = "") -> pa.Table:
         """The rows of a SELECT as an Arrow table; strings come as binary, LowCardinality as dictionaries if asked."""
@@ -88,11 +123,11 @@ class ChdbEngine:
         return Result(tuple(table.column_names), list(zip(*named, strict=True)))
 
     def close(self) -> None:
-        """Close the session; a second time does nothing."""
-        with self._closing:
-            if self._open:
-                self._open = False
-                self._session.close()
+        """Close all sessions; a second time does nothing. Statements under way end first."""
+        self._open = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
 
 
 @contextlib.contextmanager

@@ -10,13 +10,10 @@ from telemetry.store.inserts import insert_statement
 class EmbeddedStore:
     """A :class:`telemetry.store.base.Store` on chDB."""
 
-    def __init__(self, engine: ChdbEngine, database: str = "edgepath", *, owns_engine: bool = True) -> None:
-        """Use ``engine``; with ``owns_engine``, :meth:`close` closes it too."""
+    def __init__(self, engine: ChdbEngine, *, owns_engine: bool = True) -> None:
+        """Use ``engine`` and its database; with ``owns_engine``, :meth:`close` closes it too."""
         self._engine = engine
-        self._database = database
         self._owns = owns_engine
-        engine.run(f"CREATE DATABASE IF NOT EXISTS `{database}`")
-        engine.run(f"USE `{database}`")
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
         """As :meth:`telemetry.store.base.Store.query`."""
@@ -29,7 +26,7 @@ class EmbeddedStore:
     def append(self, block: Block) -> None:
         """As :meth:`telemetry.store.base.Store.append`."""
         with memory_file(block.arrow) as path:
-            self._engine.run(insert_statement(f"`{self._database}`.`{block.table}`", block, path))
+            self._engine.run(insert_statement(f"`{self._engine.database}`.`{block.table}`", block, path))
 
     def close(self) -> None:
         """Close the engine, if it is ours."""
