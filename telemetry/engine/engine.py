@@ -1,0 +1,213 @@
+"""The engine: records in, blocks out. No I/O but ClickHouse's engine in this process; time is passed in."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from telemetry.engine.columns import I64, U64, SpanColumns, Strings
+from telemetry.engine.decode import Decoder
+from telemetry.engine.emitted import Emitted, trace_keys
+from telemetry.engine.open_traces import OpenTraces
+from telemetry.engine.rows import arrow_bytes, late_rows, path_rows, with_place
+from telemetry.engine.settings import EngineSettings
+from telemetry.feeds.base import Record
+from telemetry.store.base import Block
+from telemetry.store.chdb import ChdbEngine
+from telemetry.store.tables import LATE_SPANS, REQUEST_PATHS
+
+_STRINGS_KEPT = 200_000
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went through since the start."""
+
+    records: int = 0
+    spans: int = 0
+    invalid_spans: int = 0
+    rejected_records: int = 0
+    replayed_spans: int = 0
+    late_spans: int = 0
+    paths: int = 0
+    complete_paths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one partition has to store now.
+
+    Attributes:
+        partition: the partition.
+        number: the block's number in the partition's sequence.
+        blocks: at most one for each table, to be appended in this order.
+        resume_offset: to be committed once all blocks have landed.
+        paths: how many request paths the blocks hold.
+    """
+
+    partition: int
+    number: int
+    blocks: tuple[Block, ...]
+    resume_offset: int
+    paths: int
+
+
+@dataclass(slots=True)
+class _Partition:
+    open: OpenTraces
+    emitted: Emitted
+    next_block: int
+    late: list[SpanColumns]
+    clock_ms: int = 0
+
+
+class Engine:
+    """Assembles request paths from the records of several partitions. Used by one thread."""
+
+    def __init__(self, chdb: ChdbEngine, settings: EngineSettings, *, topic: str, writer: str) -> None:
+        """Assemble with ``settings``.
+
+        Args:
+            chdb: decodes the records.
+            settings: when traces close, and limits.
+            topic: where the records come from; part of every block's token.
+            writer: who writes; stored with every row.
+        """
+        self._settings = settings
+        self._strings = Strings()
+        self._decoder = Decoder(chdb, settings.tiers, self._strings)
+        self._partitions: dict[int, _Partition] = {}
+        self._topic = topic
+        self._writer = writer
+        self.counters = Counters()
+
+    def assign(
+        self,
+        partition: int,
+        *,
+        next_offset: int,
+        next_block: int,
+        emitted: Iterable[tuple[bytes, int]] = (),
+        now_ms: int = 0,
+    ) -> None:
+        """Begin with a partition.
+
+        Args:
+            partition: its number.
+            next_offset: the committed offset, where reading resumes.
+            next_block: the number of the next block.
+            emitted: traces that may come again: (trace id, offset of the last record that contributed).
+            now_ms: the time, for how long those are remembered.
+        """
+        known = Emitted(self._settings.remember_ms)
+        pairs = list(emitted)
+        if pairs:
+            halves = np.frombuffer(b"".join(trace for trace, _ in pairs), dtype=">u8").reshape(-1, 2).astype(np.uint64)
+            offsets: I64 = np.fromiter((offset for _, offset in pairs), dtype=np.int64)
+            keys: U64 = trace_keys(halves[:, 0], halves[:, 1])
+            known.add(keys, offsets, now_ms)
+        open_traces = OpenTraces(self._settings, known, next_offset)
+        self._partitions[partition] = _Partition(open_traces, known, next_block, [])
+
+    def forget(self, partition: int) -> None:
+        """Drop everything of a partition that is no longer ours; what was not stored is read again by its next owner."""
+        self._partitions.pop(partition, None)
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions that were assigned."""
+        return tuple(self._partitions)
+
+    @property
+    def open_spans(self) -> int:
+        """How many spans wait for their traces to close."""
+        return sum(len(p.open) for p in self._partitions.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether no more records should be taken in now."""
+        return self.open_spans >= self._settings.max_open_spans
+
+    def ingest(self, records: Sequence[Record]) -> list[tuple[Record, str]]:
+        """Take records in; returns those that cannot be decoded, each with the reason.
+
+        Records of partitions that are not assigned are left out.
+
+        Raises:
+            StoreError: ClickHouse's engine failed for a reason that is not in the records.
+        """
+        rejected: list[tuple[Record, str]] = []
+        for number, partition in self._partitions.items():
+            mine = [r for r in records if r.partition == number]
+            if not mine:
+                continue
+            decoded = self._decoder.decode(mine)
+            rejected += decoded.rejected
+            added = partition.open.add(decoded.spans)
+            if len(added.late):
+                partition.late.append(added.late)
+            partition.open.next_offset = max(partition.open.next_offset, mine[-1].offset + 1)
+            partition.clock_ms = max(partition.clock_ms, *(r.arrival_ms for r in mine))
+            c = self.counters
+            c.records += len(mine)
+            c.spans += len(decoded.spans)
+            c.invalid_spans += decoded.invalid
+            c.rejected_records += len(decoded.rejected)
+            c.replayed_spans += added.replayed
+            c.late_spans += len(added.late)
+        return rejected
+
+    def close(self, partition: int, *, idle_now_ms: int | None = None, everything: bool = False) -> Batch:
+        """What the partition has to store now; a batch without blocks if nothing closed.
+
+        Args:
+            partition: its number.
+            idle_now_ms: the wall clock, if the partition has no more records waiting: then quiet time passes by it.
+                Otherwise time passes by arrival, so that a consumer that catches up closes traces as it would have then.
+            everything: close all traces now (orderly end of a journal that nobody will resume).
+        """
+        state = self._partitions[partition]
+        now_ms = state.clock_ms if idle_now_ms is None else max(idle_now_ms, state.clock_ms)
+        closed = state.open.close(now_ms, self._strings, everything=everything)
+        blocks = []
+        count = 0
+        if closed is not None:
+            rows = path_rows(closed, self._strings, self._settings)
+            count = rows.num_rows
+            self.counters.paths += count
+            self.counters.complete_paths += int((closed.paths.complete & closed.closed).sum())
+            blocks.append(self._block(REQUEST_PATHS, rows, partition, state.next_block))
+        if state.late:
+            rows = late_rows(SpanColumns.concat(state.late), self._strings)
+            state.late.clear()
+            blocks.append(self._block(LATE_SPANS, rows, partition, state.next_block))
+        batch = Batch(partition, state.next_block, tuple(blocks), state.open.resume_offset(), count)
+        if blocks:
+            state.next_block += 1
+        self._bound_strings()
+        return batch
+
+    def shut(self) -> None:
+        """Let go of what was opened."""
+        self._decoder.close()
+
+    def _block(self, table: str, rows: "pa.Table", partition: int, number: int) -> Block:
+        placed = with_place(rows, topic=self._topic, partition=partition, block=number, writer=self._writer)
+        return Block(
+            table=table,
+            columns=tuple(placed.column_names),
+            arrow=arrow_bytes(placed),
+            rows=placed.num_rows,
+            token=f"{self._topic}/{partition}/{number}/{table}",
+        )
+
+    def _bound_strings(self) -> None:
+        """Forget strings that no open span uses: senders with endless new names must not fill the memory."""
+        if len(self._strings) < _STRINGS_KEPT:
+            return
+        parts = [part for p in self._partitions.values() for part in (*p.open.parts, *p.late)]
+        used = np.concatenate([np.zeros(1, dtype=np.int32), *(part.used_codes() for part in parts)])
+        renamed = self._strings.keep(used)
+        for part in parts:
+            part.rename(renamed)

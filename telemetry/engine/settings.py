@@ -1,0 +1,31 @@
+"""When a trace closes, and how much is kept."""
+
+from dataclasses import dataclass, field
+
+from telemetry.domain.tiers import Tiers
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Settings of the engine; times in milliseconds of arrival time.
+
+    Attributes:
+        tiers: the configured tiers.
+        complete_grace_ms: quiet time after which a structurally complete trace closes.
+        grace_ms: quiet time after which any trace closes.
+        max_age_ms: a trace closes at this age even if spans keep coming.
+        max_spans_per_trace: a trace closes when it has more (hostile or broken sender); later spans of it are late.
+        remember_ms: how long an emitted trace is remembered, so that its later spans are told apart as late.
+        max_open_spans: when as many spans wait, no more are taken in until some close (back pressure).
+        future_ms, past_ms: how far a path's start may be from its arrival; beyond it the arrival time is stored.
+    """
+
+    tiers: Tiers = field(default_factory=Tiers)
+    complete_grace_ms: int = 2_000
+    grace_ms: int = 10_000
+    max_age_ms: int = 300_000
+    max_spans_per_trace: int = 10_000
+    remember_ms: int = 900_000
+    max_open_spans: int = 3_000_000
+    future_ms: int = 300_000
+    past_ms: int = 7 * 24 * 3600 * 1000
