@@ -5,7 +5,7 @@ Source: ASGI specification 3.0, HTTP & WebSocket message format 2.4; semantic co
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from time import perf_counter
+from time import perf_counter_ns, time_ns
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
@@ -67,15 +67,15 @@ class _Exchange:
     """One request on its way through the application."""
 
     __slots__ = (
-        "_active", "_begun", "_context", "_disconnected", "_done", "_labels", "_last", "_receive", "_root_path",
-        "_scope", "_send", "_span", "_status", "_token", "_trailers", "_word",
+        "_active", "_begun", "_context", "_disconnected", "_done", "_labels", "_last", "_receive",
+        "_root_path", "_scope", "_send", "_span", "_started", "_status", "_token", "_took", "_trailers", "_word",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._active = active = runtime.current()
         self._root_path: str = scope.get("root_path", "")
-        self._status = 0
+        self._status = self._took = 0
         self._done = self._disconnected = self._last = self._trailers = False
         attributes: http.Attributes = {v.URL_SCHEME: scope.get("scheme", "http")}
         self._word = http.put_method(attributes, scope["method"])
@@ -86,10 +86,14 @@ class _Exchange:
             scope["headers"] = headers = list(headers)
         _describe(scope, headers, attributes)
         parent = propagation.extract(headers)
-        self._span = active.tracer.start_span(self._word, parent, SpanKind.SERVER, attributes, record_exception=False)
+        # Durations come from the monotonic clock: a step of the wall clock must not change them.
+        self._begun = begun = time_ns()
+        self._started = perf_counter_ns()
+        self._span = active.tracer.start_span(
+            self._word, parent, SpanKind.SERVER, attributes, start_time=begun, record_exception=False
+        )
         self._context = trace.set_span_in_context(self._span, parent)
         active.active_requests.add(1, self._labels)
-        self._begun = perf_counter()
         self._token = otel_context.attach(self._context)
         scope[_MARK] = True
 
@@ -112,8 +116,11 @@ class _Exchange:
             # ASGI 2.4: the caller has gone.
             self._disconnected = True
             raise
-        if last:
-            self.finish(None, complete=True)
+        if last and not self._done:
+            self._took = perf_counter_ns() - self._started
+            # A framework answers 500 and then raises on what it was: that comes last, and says more.
+            if self._status < 500:
+                self.finish(None)
 
     def _is_last(self, kind: str, message: Message) -> bool:
         if kind == "http.response.body":
@@ -122,25 +129,25 @@ class _Exchange:
             return not message.get("more_trailers", False)
         return kind == "http.response.pathsend" and not self._trailers
 
-    def finish(self, raised: BaseException | None, *, complete: bool = False) -> None:
-        """End the span, once; the first reason counts. Never raises."""
+    def finish(self, raised: BaseException | None) -> None:
+        """End the span, once, as of the last chunk of the answer if it was sent. Never raises."""
         if self._done:
             return
         self._done = True
         try:
-            self._finish(raised, complete)
+            self._finish(raised)
         except Exception as failure:  # noqa: BLE001 - never reaches the host
             log.internal("ending a span", failure)
 
-    def _finish(self, raised: BaseException | None, complete: bool) -> None:
-        seconds = perf_counter() - self._begun
+    def _finish(self, raised: BaseException | None) -> None:
+        took = self._took or perf_counter_ns() - self._started
         span, status, labels = self._span, self._status, self._labels
         error: str | None = None
         if self._disconnected or isinstance(raised, CancelledError):
             error = v.CANCELLED
         elif raised is not None:
             error = http.error_name(raised)
-        elif not complete:
+        elif not self._took:
             error = v.INCOMPLETE
         elif status >= 500:
             error = str(status)
@@ -162,8 +169,8 @@ class _Exchange:
             if error is not None:
                 span.set_attribute(v.ERROR_TYPE[0], error)
                 span.set_status(_ERROR)
-        span.end()
-        self._active.server_duration.record(seconds, labels, self._context)
+        span.end(self._begun + took)
+        self._active.server_duration.record(took / 1e9, labels, self._context)
 
     def detach(self) -> None:
         otel_context.detach(self._token)

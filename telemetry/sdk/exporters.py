@@ -1,4 +1,4 @@
-"""OTLP exporters, imported and built only when something is to be sent, once a process (a fork makes its own)."""
+"""OTLP exporters: imported by ``configure()``, built when something is to be sent, once a process."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import Any
 
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from telemetry.sdk import log
 from telemetry.sdk.settings import Target
@@ -14,34 +13,33 @@ from telemetry.sdk.settings import Target
 # Headers, certificates and credentials are read from the environment by the exporters themselves.
 
 
-def span_exporter(target: Target) -> SpanExporter:
-    """The OTLP span exporter for ``target``. May raise whatever the exporter raises on a setting it cannot use."""
-    if target.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc  # noqa: PLC0415 - lazy
+def load(target: Target, *, spans: bool) -> Callable[[], Any]:
+    """Import what ``target``'s exporter needs, and return what builds it.
 
-        return Grpc(endpoint=target.endpoint, timeout=target.timeout, compression=_grpc_compression(target))
-    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415 - lazy
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http  # noqa: PLC0415 - lazy
-
-    return Http(endpoint=target.endpoint, timeout=target.timeout, compression=Compression(target.compression))
+    Importing is done now because it cannot be done at the interpreter's exit or safely beside a fork; building is left for
+    the process that sends, because connections do not survive a fork. Building may raise whatever the exporter raises on a
+    setting it cannot use.
+    """
+    return _grpc(target, spans) if target.protocol == "grpc" else _http(target, spans)
 
 
-def metric_exporter(target: Target) -> MetricExporter:
-    """The OTLP metric exporter for ``target``. May raise as :func:`span_exporter`."""
-    if target.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415 - lazy
+def _grpc(target: Target, spans: bool) -> Callable[[], Any]:
+    from grpc import Compression  # noqa: PLC0415 - heavy, and not for those who use HTTP
+    from opentelemetry.exporter.otlp.proto.grpc import metric_exporter, trace_exporter  # noqa: PLC0415 - same
 
-        return Grpc(endpoint=target.endpoint, timeout=target.timeout, compression=_grpc_compression(target))
-    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415 - lazy
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http  # noqa: PLC0415 - lazy
-
-    return Http(endpoint=target.endpoint, timeout=target.timeout, compression=Compression(target.compression))
+    exporter = trace_exporter.OTLPSpanExporter if spans else metric_exporter.OTLPMetricExporter
+    compression = Compression.Gzip if target.compression == "gzip" else Compression.NoCompression
+    return lambda: exporter(endpoint=target.endpoint, timeout=target.timeout, compression=compression)
 
 
-def _grpc_compression(target: Target) -> Any:
-    from grpc import Compression  # noqa: PLC0415 - lazy
+def _http(target: Target, spans: bool) -> Callable[[], Any]:
+    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415 - heavy, and not for those who use gRPC
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - same
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - same
 
-    return Compression.Gzip if target.compression == "gzip" else Compression.NoCompression
+    exporter = OTLPSpanExporter if spans else OTLPMetricExporter
+    compression = Compression(target.compression)
+    return lambda: exporter(endpoint=target.endpoint, timeout=target.timeout, compression=compression)
 
 
 _DELTA = (sdk_metrics.Counter, sdk_metrics.Histogram)

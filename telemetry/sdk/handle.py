@@ -3,14 +3,18 @@
 import atexit
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.util.types import AttributeValue
 
 from telemetry.sdk import log
-from telemetry.sdk.queue import SpanQueue
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from telemetry.sdk.queue import SpanQueue
 
 
 class Handle:
@@ -24,11 +28,11 @@ class Handle:
 
     def __init__(
         self,
-        resource: Resource,
+        resource: Mapping[str, AttributeValue],
         *,
-        tracer_provider: TracerProvider | None = None,
-        meter_provider: MeterProvider | None = None,
-        spans: SpanQueue | None = None,
+        tracer_provider: "TracerProvider | None" = None,
+        meter_provider: "MeterProvider | None" = None,
+        spans: "SpanQueue | None" = None,
         exit_timeout: float = 2.0,
         on_shutdown: Callable[["Handle"], None],
     ) -> None:
@@ -105,7 +109,7 @@ class Handle:
         self.shutdown(self._exit_timeout)
 
 
-def _flush_metrics(meters: MeterProvider, timeout: float) -> None:
+def _flush_metrics(meters: "MeterProvider", timeout: float) -> None:
     try:
         meters.force_flush(timeout * 1000)
     except Exception as failure:  # noqa: BLE001 - never reaches the host

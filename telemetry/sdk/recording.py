@@ -1,6 +1,6 @@
 """One timed span with HTTP meaning: what a hop and an attempt have in common."""
 
-from time import perf_counter
+from time import perf_counter_ns, time_ns
 from types import TracebackType
 from typing import Final, Self
 
@@ -26,6 +26,7 @@ class Recording:
     __slots__ = (
         "_active",
         "_attributes",
+        "_begun",
         "_context",
         "_depth",
         "_error",
@@ -48,7 +49,7 @@ class Recording:
         self._token: object | None = None
         self._status = 0
         self._error: str | None = None
-        self._started = 0.0
+        self._begun = self._started = 0
 
     # --- what happened: called by the service -----------------------------------------------------------------------
 
@@ -98,16 +99,18 @@ class Recording:
     def _start(self) -> None:
         self._active = active = runtime.current()
         parent = self._parent()
+        # The duration comes from the monotonic clock: a step of the wall clock must not change it.
+        self._begun = begun = time_ns()
+        self._started = perf_counter_ns()
         self._span = span = active.tracer.start_span(
-            self._name(), parent, self._kind(active), self._attributes, record_exception=False
+            self._name(), parent, self._kind(active), self._attributes, start_time=begun, record_exception=False
         )
         self._context = context = trace.set_span_in_context(span, parent)
         self._token = otel_context.attach(context)
         self._measure_start(active)
-        self._started = perf_counter()
 
     def _finish(self, raised: BaseException | None) -> None:
-        seconds = perf_counter() - self._started
+        took = perf_counter_ns() - self._started
         span, status = self._span, self._status
         error = self._error if raised is None else http.error_name(raised)
         if error is None and status >= (500 if self._kind(self._active) is SpanKind.SERVER else 400):
@@ -121,8 +124,8 @@ class Recording:
             if error is not None:
                 span.set_attribute(v.ERROR_TYPE[0], error)
                 span.set_status(_ERROR)
-        span.end()
-        self._measure_end(self._active, seconds, error)
+        span.end(self._begun + took)
+        self._measure_end(self._active, took / 1e9, error)
 
     def __enter__(self) -> Self:
         self._depth += 1

@@ -4,7 +4,7 @@ Source: OpenTelemetry specification, "Environment Variable Specification" and "O
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 from urllib.parse import urlsplit
@@ -163,3 +163,43 @@ def read(environment: Mapping[str, str], warn: Warn) -> Settings:
         metric_interval=reader.number(60_000, "OTEL_METRIC_EXPORT_INTERVAL") / 1000,
         temporality=reader.choice("cumulative", _TEMPORALITIES, f"{_PREFIX}METRICS_TEMPORALITY_PREFERENCE"),
     )
+
+
+# What OpenTelemetry's own code reads, some of it while it is imported, and raises on.
+_LIMITS: Final = (
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+)
+_TIMEOUTS: Final = tuple(f"{_PREFIX}{signal}TIMEOUT" for signal in ("", "TRACES_", "METRICS_"))
+_FILTERS: Final = ("trace_based", "always_on", "always_off")
+
+
+def repair(environment: MutableMapping[str, str], warn: Warn) -> None:
+    """Take out of ``environment`` what OpenTelemetry's own code would raise on, with one line for each."""
+    bad = [(name, "a whole number of at least 0") for name in _LIMITS if not _whole(environment.get(name, ""))]
+    bad += [(name, "a number") for name in _TIMEOUTS if not _number(environment.get(name, "0"))]
+    name = "OTEL_METRICS_EXEMPLAR_FILTER"
+    if environment.get(name, _FILTERS[0]) not in _FILTERS:
+        bad.append((name, f"one of {', '.join(_FILTERS)}"))
+    for name, wanted in bad:
+        warn(f"{name} must be {wanted}; using the default")
+        del environment[name]
+
+
+def _whole(value: str) -> bool:
+    value = value.strip()
+    return not value or (value.isascii() and value.isdigit())
+
+
+def _number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
