@@ -261,6 +261,7 @@ def _collector_cluster(settings: EnvoySettings) -> dict[str, Any]:
     return {
         "name": _COLLECTOR,
         "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "5s",
         "load_assignment": {
             "cluster_name": _COLLECTOR,

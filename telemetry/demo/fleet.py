@@ -82,7 +82,8 @@ class DemoFleet:
         try:
             for folder in (self._config, self._logs):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._ledger.unlink(missing_ok=True)
+            for old in (self._ledger, *self._logs.glob("*.log")):
+                old.unlink(missing_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"the demo cannot write into {self._directory}: {error.strerror}; choose another data directory"

@@ -11,14 +11,17 @@ import pytest
 from telemetry.demo.fleet import DemoFleet
 from telemetry.demo.incident import IncidentTimes
 from telemetry.demo.settings import DemoSettings
+from telemetry.domain import normalize, paths
+from telemetry.domain.spans import Span
+from telemetry.domain.tiers import Tiers
 from telemetry.errors import ConfigurationError
-from telemetry.vocabulary import SpanKind
+from telemetry.vocabulary import STATUS, Outcome, SpanKind, Tier
 from tests.real.parts import envoy as real_envoy
 from tests.real.parts.otlp_collector import Collector, SentSpan
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
-TIERS = {"client", "edge", "balancer", "gateway", "api"}
+TIERS = set(Tier)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,26 @@ def failed_at_edge(spans: list[SentSpan]) -> bool:
     return any(one.attributes.get("response_flags") == "UF" for one in spans)
 
 
+def as_domain_span(one: SentSpan) -> Span:
+    """The span as the reference sees it."""
+    attributes, resource = one.attributes, one.resource
+    status = next((int(attributes[name]) for name in STATUS if attributes.get(name)), 0)
+    return Span(
+        trace_id=one.span.trace_id,
+        span_id=int.from_bytes(one.span.span_id),
+        parent_id=int.from_bytes(one.span.parent_span_id),
+        kind=one.span.kind,
+        start_ns=one.span.start_time_unix_nano,
+        duration_ns=one.span.end_time_unix_nano - one.span.start_time_unix_nano,
+        component=resource["service.name"],
+        tier=resource["edgepath.tier"],
+        pop=one.pop,
+        status=status,
+        flags=normalize.flags(attributes.get("response_flags", "")),
+        error=normalize.error(attributes.get("error.type", ""), one.span.status.code, status),
+    )
+
+
 def test_every_request_sent_is_one_trace(run: Run) -> None:
     """None is lost, none comes from elsewhere, and each has one root, sent by the client."""
     assert len(run.sent) > 150
@@ -90,6 +113,21 @@ def test_only_the_incident_fails_at_the_edge(run: Run) -> None:
     assert 0.2 < len(broken & set(within)) / len(within) < 0.5
     for trace in broken:
         assert start <= run.traces[trace][0].span.start_time_unix_nano / 1e9 <= end + 0.5
+
+
+def test_the_reference_makes_whole_paths_of_it(run: Run) -> None:
+    """Every path is complete; what the edge could not pass on is blamed on the edge of the incident's PoP, nothing else."""
+    for spans in run.traces.values():
+        path = paths.assemble([as_domain_span(one) for one in spans], Tiers())
+        assert path.gaps == ()
+        found = (path.verdict.outcome, path.verdict.blamed_tier, path.verdict.blamed_pop)
+        if failed_at_edge(spans):
+            assert found == (Outcome.EDGE_ERROR, Tier.EDGE, "fra")
+            assert [hop.tier for hop in path.hops] == [Tier.CLIENT, Tier.EDGE]
+        else:
+            assert path.verdict.outcome is not Outcome.EDGE_ERROR
+            assert {hop.tier for hop in path.hops} >= TIERS - {Tier.API}
+            assert path.reached_api == (path.verdict.outcome not in (Outcome.BLOCKED, Outcome.THROTTLED))
 
 
 def test_the_fleet_starts_quickly(run: Run) -> None:
