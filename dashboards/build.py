@@ -16,7 +16,7 @@ GENERATED: Final = Path(__file__).parent / "generated"
 TAG: Final = "edgepath"
 SCHEMA_VERSION: Final = 39
 """Grafana 11's. Older ones are migrated by Grafana on load; grafanalib's own 12 would be taken for one with rows."""
-REFRESH: Final = "10s"
+REFRESH: Final = "30s"
 REFRESHES: Final = ["5s", "10s", "30s", "1m", "5m"]
 RANGES: Final = ["5m", "15m", "1h", "6h", "24h"]
 

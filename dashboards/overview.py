@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from grafanalib.core import Panel, Table
+
 from dashboards import blame, colors, panels, queries, variables
 from dashboards.build import assemble
 from dashboards.panels import Json, override
@@ -10,8 +12,8 @@ UID: Final = "edgepath-overview"
 TITLE: Final = "Edgepath: traffic overview"
 
 SUCCESS_STEPS: Final = ((None, colors.RED), (0.99, colors.AMBER), (0.999, colors.GREEN))
-FAILURE_STEPS: Final = ((None, colors.GREEN), (0.001, colors.AMBER), (0.01, colors.RED))
-REFUSED_STEPS: Final = ((None, colors.GREEN), (0.02, colors.AMBER), (0.1, colors.RED))
+FAILURE_STEPS: Final = ((None, "text"), (0.001, colors.AMBER), (0.01, colors.RED))
+REFUSED_STEPS: Final = ((None, "text"), (0.02, colors.AMBER), (0.1, colors.RED))
 RETRY_STEPS: Final = ((None, colors.GREEN), (0.05, colors.AMBER), (0.2, colors.RED))
 EDGE_STEPS: Final = ((None, colors.GREEN), (100e6, colors.AMBER), (300e6, colors.RED))
 
@@ -30,10 +32,10 @@ def _share(steps: panels.Steps) -> Json:
     }
 
 
-def _place_table(column: str, title: str, description: str, at: tuple[int, int, int, int], other: str) -> panels.Table:
+def _place_table(column: str, title: str, description: str, at: tuple[int, int, int, int], other: str) -> Table:
     link = f"{TO_PATH}&${{{other}:queryparam}}&var-{column}=${{__value.raw:percentencode}}"
     return panels.table(
-        f"By {title}",
+        f"By {title if column == 'pop' else title.lower()}",
         description,
         queries.table_by(column, title),
         at,
@@ -68,20 +70,20 @@ def dashboard() -> Json:
             variables.column("environment", "Environment"),
             variables.column("pop", "PoP"),
             variables.column("route", "Route"),
-        ]
-        + [variables.outcome()],
+            variables.outcome(),
+        ],
         [*_now(), *_over_time(), *_where(), *_why()],
     )
 
 
-def _now() -> list[panels.Panel]:
+def _now() -> list[Panel]:
     return [
         panels.stat(
             "Request rate",
             "Requests a second over the range, from the first request in it on. A fall that no release explains means that "
             "clients do not reach the edge at all: look at DNS, announcements and the PoP's own uplinks.",
             queries.total(f"n / greatest(1, toUInt32({queries.END}) - first)", "rate"),
-            (0, 0, 4, 4),
+            (0, 0, 4, 3),
             unit="reqps",
             steps=((None, colors.BLUE),),
             decimals=1,
@@ -90,7 +92,7 @@ def _now() -> list[panels.Panel]:
             "Success share",
             "Requests that did not end as edge_error, api_error or timeout. Below 99.9 % somebody should be looking already.",
             queries.total("1 - n_failed / n", "success"),
-            (4, 0, 4, 4),
+            (4, 0, 4, 3),
             unit="percentunit",
             steps=SUCCESS_STEPS,
             decimals=2,
@@ -99,7 +101,7 @@ def _now() -> list[panels.Panel]:
             "Refused share",
             "Requests throttled (429) or blocked on purpose. A jump is an abusive client, or a limit set too low.",
             queries.total("n_refused / n", "refused"),
-            (8, 0, 4, 4),
+            (8, 0, 4, 3),
             unit="percentunit",
             steps=REFUSED_STEPS,
             decimals=2,
@@ -109,7 +111,7 @@ def _now() -> list[panels.Panel]:
             "Time that everything before the API server adds, for the slowest one in a hundred requests. Rises here while "
             "the API is quick are ours: retries, full connection pools, a slow hop.",
             queries.total(f"q[{queries.P99}]", "edge_p99"),
-            (12, 0, 4, 4),
+            (12, 0, 4, 3),
             unit="ns",
             steps=EDGE_STEPS,
             decimals=1,
@@ -119,7 +121,7 @@ def _now() -> list[panels.Panel]:
             "Attempts that did not answer, per request. Retries hide failures from clients and multiply load: when this "
             "rises first, the failure is young.",
             queries.total("n_retries / n", "retries"),
-            (16, 0, 4, 4),
+            (16, 0, 4, 3),
             unit="none",
             steps=RETRY_STEPS,
             decimals=3,
@@ -129,7 +131,7 @@ def _now() -> list[panels.Panel]:
             "Paths without a missing hop. When this falls, spans are lost or a component lost its instrumentation: trust "
             "the blame panels less.",
             queries.total("n_complete / n_paths", "complete"),
-            (20, 0, 4, 4),
+            (20, 0, 4, 3),
             unit="percentunit",
             steps=SUCCESS_STEPS,
             decimals=2,
@@ -137,15 +139,15 @@ def _now() -> list[panels.Panel]:
     ]
 
 
-def _over_time() -> list[panels.Panel]:
+def _over_time() -> list[Panel]:
     return [
-        panels.row("Over time", 4),
+        panels.row("Over time", 3),
         panels.timeseries(
             "Requests by outcome",
             "Requests a second by how they ended, stacked. Shows when it began, how much is hit, and whether requests fail "
             "at the edge, in the API, or are refused on purpose.",
             queries.rate_by("outcome"),
-            (0, 5, 12, 9),
+            (0, 4, 12, 9),
             unit="reqps",
             label="outcome",
             colors=colors.OUTCOMES,
@@ -156,22 +158,22 @@ def _over_time() -> list[panels.Panel]:
             "Total time less the API server's own: what the traffic team adds. p99 alone rising: retries or one bad "
             "component; p50 rising too: everybody waits.",
             queries.edge_quantiles(),
-            (12, 5, 12, 9),
+            (12, 4, 12, 9),
             unit="ns",
             colors=colors.QUANTILES,
         ),
     ]
 
 
-def _where() -> list[panels.Panel]:
+def _where() -> list[Panel]:
     return [
-        panels.row("Where", 14),
+        panels.row("Where", 13),
         panels.timeseries(
             "Failed share by PoP",
             "Share of a PoP's requests that ended as edge_error, api_error or timeout. One line up: that PoP, consider "
             "draining it; all lines up: look behind the PoPs.",
             queries.ratio_by("pop", f"sumIf(requests, {queries.FAILED})", f"sumIf(weight, {queries.FAILED})"),
-            (0, 15, 12, 8),
+            (0, 14, 12, 8),
             unit="percentunit",
             label="pop",
         ),
@@ -179,7 +181,7 @@ def _where() -> list[panels.Panel]:
             "Edge time p99 by PoP",
             "The slow hundredth of each PoP. One line up while its failures stay low: congestion or a slow upstream there.",
             queries.quantile_by("pop", queries.P99),
-            (12, 15, 12, 8),
+            (12, 14, 12, 8),
             unit="ns",
             label="pop",
         ),
@@ -187,7 +189,7 @@ def _where() -> list[panels.Panel]:
             "pop",
             "PoP",
             "Each PoP over the whole range. A row opens its request path.",
-            (0, 23, 12, 8),
+            (0, 22, 12, 7),
             "route",
         ),
         _place_table(
@@ -195,21 +197,21 @@ def _where() -> list[panels.Panel]:
             "Route",
             "Each route over the whole range, the busiest first. One bad route in every PoP is the API's; one bad PoP on "
             "every route is the edge's. A row opens its request path.",
-            (12, 23, 12, 8),
+            (12, 22, 12, 7),
             "pop",
         ),
     ]
 
 
-def _why() -> list[panels.Panel]:
+def _why() -> list[Panel]:
     return [
-        panels.row("Why", 31),
+        panels.row("Why", 29),
         panels.timeseries(
             "Blamed for failures",
             "Failed requests a second by the tier and PoP nearest the API that failed by itself. An API error passed on by "
             "four proxies is one API error.",
             blame.blamed_over_time(),
-            (0, 32, 12, 8),
+            (0, 30, 12, 8),
             unit="reqps",
             label="blamed",
             stacked=True,
@@ -219,7 +221,7 @@ def _why() -> list[panels.Panel]:
             "The components behind the range's failures, the most blamed first, with their commonest reason (known while "
             "points are less than a minute apart). Page the owner of the first row.",
             blame.blamed_components(),
-            (12, 32, 12, 8),
+            (12, 30, 12, 8),
             overrides=[
                 override("Tier", custom_width=90),
                 override("PoP", custom_width=90),
@@ -241,7 +243,7 @@ def _why() -> list[panels.Panel]:
             "Requests a second refused on purpose. Rises with an attack or a runaway client; rising without more traffic, "
             "a limit or a rule was changed.",
             queries.rate_by("outcome", where=f"{queries.PLACE_AND_OUTCOME} AND {queries.REFUSED}"),
-            (0, 40, 12, 8),
+            (0, 38, 12, 8),
             unit="reqps",
             label="outcome",
             colors=colors.OUTCOMES,
@@ -251,7 +253,7 @@ def _why() -> list[panels.Panel]:
             "Attempts that did not answer, per request. A PoP whose retries climb is hiding failures that will reach "
             "clients when its retry budget is spent.",
             queries.ratio_by("pop", "sum(retries)", "sum(retries * weight)"),
-            (12, 40, 12, 8),
+            (12, 38, 12, 8),
             unit="none",
             label="pop",
         ),

@@ -11,9 +11,10 @@ from grafanalib.core import BarChart, BarGauge, GridPos, Panel, RowPanel, Stat, 
 
 DATASOURCE: Final = {"type": "grafana-clickhouse-datasource", "uid": "${datasource}"}
 PLUGIN_VERSION: Final = "4.20.0"
-MAX_DATA_POINTS: Final = 300
-"""Points a series, and so the interval of all panels: 10 s for an hour, a minute and the roll-up from five hours on."""
-MIN_INTERVAL: Final = "1s"
+MAX_DATA_POINTS: Final = 240
+"""Points a series, and so the interval of all panels: 15 s for an hour, a minute and the roll-up from four hours on."""
+MIN_INTERVAL: Final = "5s"
+"""Shorter ones hold too few requests for a share or a quantile to mean anything."""
 
 Json = dict[str, Any]
 Steps = Sequence[tuple[float | None, str]]

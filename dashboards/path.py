@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from grafanalib.core import Panel
+
 from dashboards import colors, hops, panels, variables, waterfall
 from dashboards.build import assemble
-from dashboards.overview import FAILURE_STEPS
 from dashboards.panels import Json, override
 
 UID: Final = "edgepath-path"
@@ -36,13 +37,14 @@ def dashboard() -> Json:
             variables.column("environment", "Environment"),
             variables.column("pop", "PoP"),
             variables.column("route", "Route"),
-        ]
-        + [variables.outcome(), variables.trace()],
+            variables.outcome(),
+            variables.trace(),
+        ],
         [*_by_hop(), *_requests(), *_one_request()],
     )
 
 
-def _by_hop() -> list[panels.Panel]:
+def _by_hop() -> list[Panel]:
     return [
         panels.row("All requests, by hop", 0),
         panels.timeseries(
@@ -67,10 +69,10 @@ def _by_hop() -> list[panels.Panel]:
         ),
         panels.table(
             "Hops",
-            "Each component on the way. Failed counts every request it answered with an error, its own or passed on; blamed "
-            "counts those that failed here first. High failed and no blame: it only passes on.",
+            "Each component on the way. The share it answered with an error counts its own errors and those passed on, 4xx "
+            "included; blamed is the share that went wrong here first. Errors without blame: it only passes on.",
             hops.hop_table(),
-            (0, 11, 24, 9),
+            (0, 11, 24, 8),
             overrides=[
                 override("Tier", custom_width=100),
                 override("PoP", custom_width=110),
@@ -87,24 +89,15 @@ def _by_hop() -> list[panels.Panel]:
                 ),
                 override("Network p99", unit="ns", decimals=1, custom_width=120),
                 override("Attempts", unit="none", decimals=3, custom_width=100),
-                override(
-                    "Failed",
-                    unit="percentunit",
-                    decimals=2,
-                    thresholds={"mode": "absolute", "steps": panels.thresholds(FAILURE_STEPS)},
-                    custom_cellOptions={"type": "color-text"},
-                    custom_width=100,
-                ),
+                override("Answered with an error", unit="percentunit", decimals=2, custom_width=170),
                 override(
                     "Blamed",
-                    unit="short",
-                    decimals=0,
-                    thresholds={
-                        "mode": "absolute",
-                        "steps": panels.thresholds(((None, colors.GREY), (0.5, colors.RED))),
-                    },
-                    custom_cellOptions={"type": "color-text"},
-                    custom_width=100,
+                    unit="percentunit",
+                    decimals=2,
+                    min=0,
+                    custom_cellOptions=GAUGE,
+                    color=panels.fixed(colors.RED),
+                    custom_width=190,
                 ),
             ],
         ),
@@ -113,18 +106,16 @@ def _by_hop() -> list[panels.Panel]:
 
 def _request_columns() -> list[Json]:
     return [
-        override("Time", unit="time:HH:mm:ss.SSS", custom_width=115),
+        override("Time", unit="time:HH:mm:ss", custom_width=75),
         override(
             "Trace",
             links=[{"title": "Waterfall of ${__value.raw}", "url": TO_REQUEST}],
-            custom_width=120,
+            custom_width=110,
         ),
-        override("Method", custom_width=75),
-        override("PoP", custom_width=70),
-        override("Status", unit="none", custom_width=65),
+        override("PoP", custom_width=60),
         override("Outcome", mappings=[_outcome_colors()], custom_cellOptions={"type": "color-text"}, custom_width=105),
-        override("Edge time", unit="ns", decimals=1, custom_width=95),
-        override("Total", unit="ns", decimals=1, custom_width=95),
+        override("Edge time", unit="ns", decimals=1, custom_width=85),
+        override("Total", unit="ns", decimals=1, custom_width=85),
     ]
 
 
@@ -138,14 +129,14 @@ def _outcome_colors() -> Json:
     }
 
 
-def _requests() -> list[panels.Panel]:
+def _requests() -> list[Panel]:
     return [
-        panels.row("Requests", 20),
+        panels.row("Requests", 19),
         panels.table(
             "Slowest requests",
             "The requests with the longest edge time in the range. A trace id opens that request's waterfall below.",
             hops.slowest_requests(),
-            (0, 21, 12, 10),
+            (0, 20, 12, 10),
             overrides=_request_columns(),
         ),
         panels.table(
@@ -153,26 +144,26 @@ def _requests() -> list[panels.Panel]:
             "The newest requests that ended as edge_error, api_error or timeout, with the reason seen at the blamed hop. "
             "A trace id opens that request's waterfall below.",
             hops.failed_requests(),
-            (12, 21, 12, 10),
+            (12, 20, 12, 10),
             overrides=_request_columns(),
         ),
     ]
 
 
-def _one_request() -> list[panels.Panel]:
+def _one_request() -> list[Panel]:
     ns = {"unit": "ns", "decimals": 1, "custom_width": 100}
     return [
-        panels.row("One request", 31),
+        panels.row("One request", 30),
         panels.table(
             "Request",
             "The request of the trace id above, or the slowest of the range while that is empty: what it asked, how it "
             "ended, and where its time went.",
             waterfall.request_line(),
-            (0, 32, 24, 4),
+            (0, 31, 24, 3),
             overrides=[
                 override("Time", unit="time:HH:mm:ss.SSS", custom_width=115),
                 override("Trace", custom_width=290),
-                override("PoP", custom_width=70),
+                override("PoP", custom_width=60),
                 override("Status", unit="none", custom_width=65),
                 override(
                     "Outcome", mappings=[_outcome_colors()], custom_cellOptions={"type": "color-text"}, custom_width=105
@@ -186,7 +177,7 @@ def _one_request() -> list[panels.Panel]:
             "The way of one request, a bar a hop from its first to its last nanosecond; offsets are corrected for clocks that "
             "differ. Bright is time spent in that hop and on the wire to the next, dim is waiting for the next.",
             waterfall.waterfall(),
-            (0, 36, 24, 9),
+            (0, 34, 24, 8),
             unit="ns",
             colors={
                 waterfall.RETRIES: colors.AMBER,
@@ -201,7 +192,7 @@ def _one_request() -> list[panels.Panel]:
             "What is known of each hop: status, proxy flags, error, and how its time splits. Self + network + retries of "
             "all hops + unattributed is exactly the total.",
             waterfall.request_hops(),
-            (0, 45, 24, 8),
+            (0, 42, 24, 7),
             overrides=[
                 override("Tier", custom_width=100),
                 override("Status", unit="none", custom_width=70),

@@ -36,7 +36,7 @@ export function valueColor(config, value) {
   if (mapped) return mapped;
   let color = null;
   for (const step of config.steps) if (step.value === null || step.value === undefined || value >= step.value) color = step.color;
-  return color;
+  return color === "text" || color === "transparent" ? null : color;
 }
 
 /** The value mapping that speaks of a value, if one does. */

@@ -35,7 +35,7 @@ export function axisScale(unit, most) {
 export function parts(value, unit, decimals) {
   if (value === null || value === undefined) return { text: "–", suffix: "" };
   if (typeof value !== "number") return { text: String(value), suffix: "" };
-  if (unit && unit.startsWith("time:")) return { text: clock(value, true), suffix: "" };
+  if (unit && unit.startsWith("time:")) return { text: clock(value, unit.endsWith(".SSS")), suffix: "" };
   if (unit === "percentunit") return { text: plain(value * 100, decimals ?? digits(value * 100)), suffix: "%" };
   if (unit === "ns") {
     const [by, suffix] = scaleFor(value, NS);

@@ -45,7 +45,7 @@ export class PanelView {
     this.asking?.abort();
     const asking = new AbortController();
     this.asking = asking;
-    const slow = setTimeout(() => this.node.classList.add("loading"), this.node.dataset.state === "loading" ? 0 : 400);
+    const slow = setTimeout(() => this.node.classList.add("loading"), this.node.dataset.state === "loading" ? 0 : 1000);
     try {
       const path = `/api/boards/${encodeURIComponent(state.uid)}/panels/${this.panel.id}?${query(state, { refresh: false })}`;
       const answer = await ask(path, asking.signal);

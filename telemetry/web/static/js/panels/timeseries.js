@@ -80,13 +80,13 @@ function paint(plot, legend, panel, series, answer, hiddenNames, stacked, redraw
     y: values.map((value) => (value === null ? null : value / scale.by)),
     customdata: values.map((value) => format(value, unit, config.decimals)),
     hovertemplate: "%{customdata}<extra>%{fullData.name}</extra>",
-    line: { color, width: config.custom.lineWidth ?? 1 },
+    line: { color, width: Math.min(1.6, config.custom.lineWidth ?? 1) },
     connectgaps: false,
     ...(stacked ? { stackgroup: "one", stackgaps: "infer zero", fillcolor: faded(color, fillOpacity) } : {}),
   }));
   const minimum = panel.fieldConfig?.defaults?.min;
   const layout = {
-    margin: { l: 62, r: 14, t: 6, b: 24 },
+    margin: { l: 66, r: 14, t: 6, b: 24 },
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: FONT,
@@ -94,11 +94,12 @@ function paint(plot, legend, panel, series, answer, hiddenNames, stacked, redraw
     hovermode: "x unified",
     hoverlabel: HOVER,
     dragmode: "zoom",
-    xaxis: { type: "date", range: [toAxis(answer.from), toAxis(answer.to)], gridcolor: GRID, linecolor: GRID, zeroline: false, tickformatstops: TICKS, hoverformat: "%H:%M:%S", nticks: 8 },
-    yaxis: { gridcolor: GRID, zeroline: false, rangemode: minimum === 0 ? "tozero" : "normal", ticksuffix: scale.suffix, fixedrange: true, nticks: 6, separatethousands: true },
+    xaxis: { type: "date", range: [toAxis(answer.from), toAxis(answer.to)], gridcolor: GRID, linecolor: GRID, zeroline: false, tickformatstops: TICKS, hoverformat: "%H:%M:%S", nticks: 8, spikecolor: "#77839a", spikethickness: -1, spikedash: "solid" },
+    yaxis: { gridcolor: GRID, zeroline: false, rangemode: minimum === 0 ? "tozero" : "normal", ticksuffix: scale.suffix, fixedrange: true, nticks: 6, ticklabelstandoff: 6, separatethousands: true },
   };
-  Plotly.react(plot, traces, layout, CONFIG);
+  // The legend first: it takes its height from the plot.
   fill(legend, series.map((one) => legendItem(one, series, hiddenNames, redraw)));
+  Plotly.react(plot, traces, layout, CONFIG);
 }
 
 const TICKS = [

@@ -23,6 +23,7 @@ export function drawWaterfall(body, panel, answer) {
   }
   const [plot, legend] = box.children;
   const shown = [];
+  const thick = Math.min(0.66, (28 * count) / Math.max(1, plot.clientHeight - 34));
   const traces = numbers.map((field, n) => {
     const config = fieldConfig(panel, field);
     const unseen = config.custom.hideFrom?.legend === true;
@@ -38,13 +39,13 @@ export function drawWaterfall(body, panel, answer) {
       hovertemplate: "%{fullData.name}: %{customdata}<extra></extra>",
       hoverinfo: unseen ? "skip" : undefined,
       ...(unseen ? { hovertemplate: undefined } : {}),
+      width: thick,
       marker: { color, line: { width: 0 } },
     };
   });
   const narrow = plot.clientWidth < 560;
   const layout = {
     barmode: "stack",
-    bargap: 0.35,
     margin: { l: 10, r: 20, t: 6, b: 28 },
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
@@ -65,11 +66,12 @@ export function drawWaterfall(body, panel, answer) {
       showgrid: false,
     },
   };
-  Plotly.react(plot, traces, layout, CONFIG);
+  // The legend first: it takes its height from the plot.
   fill(legend, shown.map(([name, color]) => {
     const swatch = el("i");
     swatch.style.background = color;
-    return el("button", { type: "button", title: name }, swatch, el("span", {}, name));
+    return el("span", { class: "key" }, swatch, name);
   }));
+  Plotly.react(plot, traces, layout, CONFIG);
   return count;
 }
