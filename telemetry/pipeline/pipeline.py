@@ -1,0 +1,205 @@
+"""The loop: feed -> engine -> store -> commit."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from telemetry.engine.engine import Batch, Engine
+from telemetry.engine.settings import EngineSettings
+from telemetry.errors import EdgepathError, UnavailableError
+from telemetry.feeds.base import Feed, Record
+from telemetry.pipeline.outbox import Outbox
+from telemetry.pipeline.takeover import read_past
+from telemetry.store.base import Store
+from telemetry.store.chdb import ChdbEngine
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """Settings of the loop.
+
+    Attributes:
+        engine: settings of the engine.
+        flush_seconds: how often traces are closed and stored.
+        flush_spans: traces are closed earlier when this many spans came in.
+        poll_seconds: how long to wait for records at a time.
+        poll_bytes: the most to take in at a time.
+        max_waiting_batches: when as many batches wait for the store, nothing more is taken in.
+    """
+
+    engine: EngineSettings
+    flush_seconds: float = 1.0
+    flush_spans: int = 200_000
+    poll_seconds: float = 0.2
+    poll_bytes: int = 16 * 1024 * 1024
+    max_waiting_batches: int = 8
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the loop has done and where it stands; counts since the start."""
+
+    records: int
+    spans: int
+    invalid_spans: int
+    rejected_records: int
+    replayed_spans: int
+    late_spans: int
+    paths: int
+    complete_paths: int
+    open_spans: int
+    waiting_batches: int
+    partitions: int
+    lag: int
+    trouble: str
+
+
+class Pipeline:
+    """Moves records of one feed into one store. :meth:`step` and :meth:`run` belong to one thread."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        store: Store,
+        chdb: ChdbEngine,
+        settings: PipelineSettings,
+        *,
+        topic: str,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Join the parts; nothing is read before the first :meth:`step`.
+
+        Args:
+            feed: where records come from.
+            store: where paths go, with the schema applied.
+            chdb: the engine that decodes.
+            settings: see there.
+            topic: the feed's name; part of every block's token.
+            wall_ms: the wall clock.
+            monotonic: a clock in seconds for waiting.
+        """
+        self._feed = feed
+        self._store = store
+        self._settings = settings
+        self._topic = topic
+        self._wall_ms = wall_ms
+        self._monotonic = monotonic
+        self._engine = Engine(chdb, settings.engine, topic=topic, writer=uuid.uuid4().hex[:12])
+        self._outbox = Outbox(store)
+        self._committed: dict[int, int] = {}
+        self._flush_due = 0.0
+        self._spans_at_flush = 0
+        self._trouble = ""
+        self._lag = 0
+
+    def status(self) -> Status:
+        """Where the loop stands. May be called from another thread."""
+        return Status(
+            **asdict(self._engine.counters),
+            open_spans=self._engine.open_spans,
+            waiting_batches=len(self._outbox.waiting),
+            partitions=len(self._engine.partitions),
+            lag=self._lag,
+            trouble=self._outbox.trouble or self._trouble,
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until ``stop`` is set. What cannot be reached is tried again; nothing ends the loop but ``stop``."""
+        while not stop.is_set():
+            try:
+                self.step()
+                self._trouble = ""
+            except EdgepathError as error:
+                if not self._trouble:
+                    _log.error("the pipeline waits: %s", error)
+                self._trouble = str(error)
+                stop.wait(1.0)
+
+    def step(self) -> int:
+        """One round; returns how many records came in.
+
+        Raises:
+            EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
+        """
+        self._follow_assignment()
+        full = self._engine.full or len(self._outbox.waiting) >= self._settings.max_waiting_batches
+        records = self._feed.poll(
+            0.0 if full else self._settings.poll_seconds, 0 if full else self._settings.poll_bytes
+        )
+        if records:
+            self._take(records)
+        self._lag = self._feed.lag()
+        now = self._monotonic()
+        if now >= self._flush_due or self._engine.counters.spans - self._spans_at_flush >= self._settings.flush_spans:
+            self._flush_due = now + self._settings.flush_seconds
+            self._spans_at_flush = self._engine.counters.spans
+            self._close(caught_up=not records and self._lag == 0)
+        self._outbox.send(now, self._landed)
+        if full and not records:
+            time.sleep(0.05)  # nothing to do but wait for the store
+        return len(records)
+
+    def drain(self, timeout_seconds: float) -> bool:
+        """Step until every record is in, every trace is closed and every block has landed; False if time runs out."""
+        deadline = self._monotonic() + timeout_seconds
+        while self._monotonic() < deadline:
+            try:
+                came = self.step()
+            except UnavailableError:
+                continue
+            if not came and not self._lag and not self._engine.open_spans and not self._outbox.waiting:
+                return True
+        return False
+
+    def close(self) -> None:
+        """Let go of what the loop opened. The feed and the store stay open."""
+        self._engine.shut()
+
+    def _follow_assignment(self) -> None:
+        assigned = self._feed.assigned()
+        for partition in self._engine.partitions:
+            if partition not in assigned:
+                self._engine.forget(partition)
+                self._outbox.forget(partition)
+                self._committed.pop(partition, None)
+        for partition, committed in assigned.items():
+            if partition not in self._engine.partitions:
+                now_ms = self._wall_ms()
+                past = read_past(
+                    self._store,
+                    topic=self._topic,
+                    partition=partition,
+                    committed=committed,
+                    remember_ms=self._settings.engine.remember_ms,
+                    now_ms=now_ms,
+                )
+                self._engine.assign(
+                    partition,
+                    next_offset=committed,
+                    next_block=past.next_block,
+                    emitted=past.emitted,
+                    now_ms=now_ms,
+                )
+                self._committed[partition] = committed
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for record, reason in self._engine.ingest(records):
+            _log.error("a record that cannot be decoded is put aside: %s", reason)
+            self._feed.reject(record, reason)
+
+    def _close(self, *, caught_up: bool) -> None:
+        for partition in self._engine.partitions:
+            batch = self._engine.close(partition, idle_now_ms=self._wall_ms() if caught_up else None)
+            if batch.blocks or batch.resume_offset > self._committed.get(partition, 0):
+                self._outbox.add(batch)
+
+    def _landed(self, batch: Batch) -> None:
+        if batch.resume_offset > self._committed.get(batch.partition, 0):
+            self._feed.commit({batch.partition: batch.resume_offset})
+            self._committed[batch.partition] = batch.resume_offset
