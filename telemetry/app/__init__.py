@@ -1,0 +1,1 @@
+"""Edgepath's processes, put together from their parts: the composition roots that the commands call."""
