@@ -1,0 +1,75 @@
+"""How much of every SLO's error budget is left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alerts.burnrate import Counts, budget_left, burn_rate
+from alerts.sli_reads import Group, read_windows
+from alerts.slos.model import Slo
+from telemetry.store.base import Store
+
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class BudgetStatus:
+    """One group of an SLO over its period.
+
+    Attributes:
+        slo, environment, dimension, value: the group; empty but for ``slo`` if there is no data at all.
+        objective, period_seconds: what was promised.
+        good, total: events over the period, weighted.
+        sli: share of good events, None without events.
+        budget_left: share of the budget left: 1 all, 0 none, negative when overspent; None without events.
+        burn_1h: burn rate over the last hour, None without events in it.
+    """
+
+    slo: str
+    environment: str
+    dimension: str
+    value: str
+    objective: str
+    period_seconds: int
+    good: float
+    total: float
+    sli: float | None
+    budget_left: float | None
+    burn_1h: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return dict(self.__dict__)
+
+
+def status(store: Store, slos: Sequence[Slo], now: float) -> list[BudgetStatus]:
+    """The budgets of every group of every SLO, in order; an SLO without data has one line that says so.
+
+    Raises:
+        StoreError: ClickHouse refused it.
+        UnavailableError: ClickHouse does not answer.
+    """
+    windows = sorted({HOUR, *(slo.period_seconds for slo in slos)})
+    counts = read_windows(store, slos, windows, now)
+    lines = []
+    for slo in slos:
+        groups = sorted(g for g in counts if g.slo == slo.name and not counts[g][slo.period_seconds].empty)
+        for group in groups or [Group(slo.name, "", slo.group_by, "")]:
+            found = counts.get(group, {})
+            whole, hour = found.get(slo.period_seconds, Counts()), found.get(HOUR, Counts())
+            lines.append(
+                BudgetStatus(
+                    slo=slo.name,
+                    environment=group.environment,
+                    dimension=slo.group_by,
+                    value=group.value,
+                    objective=f"{slo.objective.normalize():f}",
+                    period_seconds=slo.period_seconds,
+                    good=whole.good,
+                    total=whole.total,
+                    sli=None if whole.empty else 1 - whole.bad_ratio,
+                    budget_left=budget_left(whole, slo.objective),
+                    burn_1h=burn_rate(hour, slo.objective),
+                )
+            )
+    return lines
