@@ -152,25 +152,22 @@ class _Exchange:
         elif status >= 500:
             error = str(status)
         self._active.active_requests.add(-1, labels)
-        labels = dict(labels)
+        late: http.Attributes = {}
         route = _route(self._scope, self._root_path)
         if route is not None:
-            labels[v.ROUTE[0]] = route
+            late[v.ROUTE[0]] = route
         if status:
-            labels[v.STATUS[0]] = status
+            late[v.STATUS[0]] = status
         if error is not None:
-            labels[v.ERROR_TYPE[0]] = error
+            late[v.ERROR_TYPE[0]] = error
         if span.is_recording():
+            span.set_attributes(late)
             if route is not None:
-                span.set_attribute(v.ROUTE[0], route)
                 span.update_name(f"{self._word} {route}")
-            if status:
-                span.set_attribute(v.STATUS[0], status)
             if error is not None:
-                span.set_attribute(v.ERROR_TYPE[0], error)
                 span.set_status(_ERROR)
         span.end(self._begun + took)
-        self._active.server_duration.record(took / 1e9, labels, self._context)
+        self._active.server_duration.record(took / 1e9, labels | late, self._context)
 
     def detach(self) -> None:
         otel_context.detach(self._token)

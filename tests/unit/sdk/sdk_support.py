@@ -8,9 +8,12 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import grpc
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -75,6 +78,26 @@ def collector() -> Iterator[Collector]:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+@contextmanager
+def grpc_collector() -> Iterator[Collector]:
+    """An OTLP/gRPC endpoint on a free port that takes traces."""
+
+    def export(request: bytes, _: Any) -> bytes:
+        here.bodies.append(("/v1/traces", request, {}))
+        return b""
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    method = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    service = "opentelemetry.proto.collector.trace.v1.TraceService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, method),))
+    here = Collector(server.add_insecure_port("127.0.0.1:0"))
+    server.start()
+    try:
+        yield here
+    finally:
+        server.stop(0)
 
 
 @contextmanager

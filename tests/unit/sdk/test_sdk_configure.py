@@ -2,14 +2,10 @@
 
 import json
 import sys
-from concurrent import futures
-from typing import Any
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.unit.sdk.sdk_support import collector, run, texts
+from tests.unit.sdk.sdk_support import collector, grpc_collector, run
 
 ONE_REQUEST = """
     import telemetry
@@ -63,31 +59,12 @@ def test_the_operators_variables_win_over_the_code() -> None:
 
 
 def test_grpc() -> None:
-    received: list[bytes] = []
-
-    def export(request: bytes, _: Any) -> bytes:
-        received.append(request)
-        return b""
-
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    handler = grpc.method_handlers_generic_handler(
-        "opentelemetry.proto.collector.trace.v1.TraceService", {"Export": grpc.unary_unary_rpc_method_handler(export)}
-    )
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        run(
-            ONE_REQUEST,
-            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
-            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
-            OTEL_METRICS_EXPORTER="none",
-        )
-    finally:
-        server.stop(0)
-    (request,) = map(ExportTraceServiceRequest.FromString, received)
-    assert texts(request.resource_spans[0].resource.attributes)["edgepath.pop"] == "fra"
-    assert len(request.resource_spans[0].scope_spans[0].spans) == 2
+    environment = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_METRICS_EXPORTER": "none"}
+    with grpc_collector() as here:
+        run(ONE_REQUEST, OTEL_EXPORTER_OTLP_ENDPOINT=here.url, **environment)
+    (resource,) = here.resources()
+    assert resource["edgepath.pop"] == "fra"
+    assert [span.name for span in here.spans()] == ["GET", "GET /v1/x"]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +221,8 @@ def test_public_names_are_closed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fork")
 @pytest.mark.parametrize("before", ["", "with telemetry.hop('parent'): pass\nhandle.force_flush(5)"])
-def test_a_forked_worker_sends_its_own_spans_once(before: str) -> None:
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_forked_worker_sends_its_own_spans_once(before: str, protocol: str) -> None:
     """As under gunicorn with preload: configured in the parent, before or after the parent has sent something."""
     code = f"""
 import os, warnings
@@ -261,8 +239,9 @@ if child == 0:
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """
-    with collector() as here:
-        run(code, OTEL_EXPORTER_OTLP_ENDPOINT=here.url, OTEL_METRICS_EXPORTER="none")
+    environment = {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_METRICS_EXPORTER": "none"}
+    with grpc_collector() if protocol == "grpc" else collector() as here:
+        run(code, OTEL_EXPORTER_OTLP_ENDPOINT=here.url, **environment)
     names = sorted(span.name for span in here.spans())
     assert names == sorted([*(["parent"] if before else []), "waiting", "after", "child"])
     instances = {r["service.instance.id"] for r in here.resources()}
