@@ -27,7 +27,8 @@ class Screen:
 
     def __init__(self) -> None:
         """Write to standard output."""
-        self._console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        # Into a file, a line stays a line, however long.
+        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         self._live: Live | None = None
         self._plain_due = 0.0
 

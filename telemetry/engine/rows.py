@@ -122,7 +122,7 @@ def texts(codes: I32, strings: Strings) -> "pa.Array":
 
 def trace_ids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> "pa.Array":
     """Trace ids as 16 bytes."""
-    joined = np.stack((high.astype(">u8"), low.astype(">u8")), axis=1)
+    joined = np.stack((high, low), axis=1).astype(">u8")  # big-endian last: stacking turns it back to the machine's
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(high), [None, pa.py_buffer(joined.tobytes())])
 
 
