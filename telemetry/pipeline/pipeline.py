@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from telemetry.engine.engine import Batch, Engine
@@ -26,17 +26,15 @@ class PipelineSettings:
     Attributes:
         engine: settings of the engine.
         flush_seconds: how often traces are closed and stored.
-        flush_spans: traces are closed earlier when this many spans came in.
+        flush_bytes: traces are closed earlier when so much came in.
         poll_seconds: how long to wait for records at a time.
-        poll_bytes: the most to take in at a time.
         max_waiting_batches: when as many batches wait for the store, nothing more is taken in.
     """
 
     engine: EngineSettings
     flush_seconds: float = 1.0
-    flush_spans: int = 200_000
+    flush_bytes: int = 64 * 1024 * 1024
     poll_seconds: float = 0.2
-    poll_bytes: int = 16 * 1024 * 1024
     max_waiting_batches: int = 8
 
 
@@ -94,7 +92,8 @@ class Pipeline:
         self._outbox = Outbox(store)
         self._committed: dict[int, int] = {}
         self._flush_due = 0.0
-        self._spans_at_flush = 0
+        self._polled: list[Record] = []
+        self._polled_bytes = 0
         self._trouble = ""
         self._lag = 0
 
@@ -128,18 +127,19 @@ class Pipeline:
             EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
         """
         self._follow_assignment()
-        full = self._engine.full or len(self._outbox.waiting) >= self._settings.max_waiting_batches
-        records = self._feed.poll(
-            0.0 if full else self._settings.poll_seconds, 0 if full else self._settings.poll_bytes
-        )
-        if records:
-            self._take(records)
+        s = self._settings
+        full = self._engine.full or len(self._outbox.waiting) >= s.max_waiting_batches
+        room = 0 if full else max(0, s.flush_bytes - self._polled_bytes)
+        records = self._feed.poll(s.poll_seconds if room else 0.0, room)
+        self._polled += records
+        self._polled_bytes += sum(len(r.value) for r in records)
         self._lag = self._feed.lag()
         now = self._monotonic()
-        if now >= self._flush_due or self._engine.counters.spans - self._spans_at_flush >= self._settings.flush_spans:
-            self._flush_due = now + self._settings.flush_seconds
-            self._spans_at_flush = self._engine.counters.spans
-            self._close(caught_up=not records and self._lag == 0)
+        if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
+            self._flush_due = now + s.flush_seconds
+            caught_up = not self._polled and self._lag == 0
+            self._take()
+            self._close(caught_up=caught_up)
         self._outbox.send(now, self._landed)
         if full and not records:
             time.sleep(0.05)  # nothing to do but wait for the store
@@ -153,7 +153,13 @@ class Pipeline:
                 came = self.step()
             except UnavailableError:
                 continue
-            if not came and not self._lag and not self._engine.open_spans and not self._outbox.waiting:
+            if (
+                not came
+                and not self._polled
+                and not self._lag
+                and not self._engine.open_spans
+                and not self._outbox.waiting
+            ):
                 return True
         return False
 
@@ -168,6 +174,7 @@ class Pipeline:
                 self._engine.forget(partition)
                 self._outbox.forget(partition)
                 self._committed.pop(partition, None)
+                self._polled = [r for r in self._polled if r.partition != partition]
         for partition, committed in assigned.items():
             if partition not in self._engine.partitions:
                 now_ms = self._wall_ms()
@@ -188,10 +195,14 @@ class Pipeline:
                 )
                 self._committed[partition] = committed
 
-    def _take(self, records: Sequence[Record]) -> None:
-        for record, reason in self._engine.ingest(records):
+    def _take(self) -> None:
+        """Decode what was polled. A statement has a price of its own, so it is done for many records at once."""
+        if not self._polled:
+            return
+        for record, reason in self._engine.ingest(self._polled):
             _log.error("a record that cannot be decoded is put aside: %s", reason)
             self._feed.reject(record, reason)
+        self._polled, self._polled_bytes = [], 0
 
     def _close(self, *, caught_up: bool) -> None:
         for partition in self._engine.partitions:
