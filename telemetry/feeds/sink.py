@@ -2,6 +2,20 @@
 
 from typing import Protocol
 
+from telemetry.errors import EdgepathError
+
+
+class PartialError(EdgepathError):
+    """All of a request was taken but a few items that never can be: OTLP's partial success.
+
+    Attributes:
+        rejected: how many items (spans or metrics) were not taken.
+    """
+
+    def __init__(self, message: str, rejected: int) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
 
 class Sink(Protocol):
     """Takes OTLP requests for good. Used by many threads at once.
@@ -19,6 +33,7 @@ class Sink(Protocol):
             OverloadedError: no room now; nothing of it is lost, the client comes again.
             UnavailableError: what keeps it does not answer now; the client comes again.
             MalformedError: it can never be taken; the client gives it up.
+            PartialError: the rest of it is kept; the client gives up the items that are not.
         """
         ...
 

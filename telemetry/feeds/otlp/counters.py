@@ -16,6 +16,8 @@ class Rejection(StrEnum):
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
+    PARTIAL = "partial"
+    """Taken, but for some items."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -57,13 +58,12 @@ class _Exporter:
                 work = partial(
                     self._take, signal, body, content_type, request.headers.get("content-encoding", ""), held
                 )
-                await to_thread.run_sync(work, limiter=self._threads)
+                response = await to_thread.run_sync(work, limiter=self._threads)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it
         except Exception as error:  # noqa: BLE001 - each is turned into an answer, and logged when not ours
             return _refusal(self._intake.refuse(error), content_type)
-        # ExportTraceServiceResponse / ExportMetricsServiceResponse without partial_success: all of it was taken.
-        return Response(b"{}" if content_type == JSON else b"", media_type=content_type)
+        return _answer(response, 200, content_type, {})
 
     async def _read(self, request: Request, held: Held) -> bytes:
         limit = self._limits.body_bytes
@@ -85,14 +85,15 @@ class _Exporter:
             raise BodyTimeoutError(f"the body did not arrive within {self._limits.body_seconds:g} s") from error
         return b"".join(parts)
 
-    def _take(self, signal: Signal, body: bytes, content_type: str, encoding: str, held: Held) -> None:
+    def _take(self, signal: Signal, body: bytes, content_type: str, encoding: str, held: Held) -> Message:
         payload = decompress(body, encoding, self._limits.decompressed_bytes, held.more)
         if len(payload) > self._limits.decompressed_bytes:
             raise TooLargeError(f"the body is over the limit of {self._limits.decompressed_bytes} bytes")
         if content_type == JSON:
             held.more(_JSON_WEIGHT * len(payload))
             payload = to_protobuf(signal, payload)
-        self._intake.take(signal, payload)
+        response: Message = self._intake.take(signal, payload)
+        return response
 
 
 def _content_type(request: Request) -> str:
@@ -114,7 +115,7 @@ def _refusal(refusal: Refusal, content_type: str) -> Response:
     # Not all of the body may have been read: the connection cannot be used again.
     headers["Connection"] = "close"
     status = Status(code=refusal.grpc, message=refusal.message)
-    return _status(status, refusal.http, content_type, headers)
+    return _answer(status, refusal.http, content_type, headers)
 
 
 def _nothing_there(request: Request, error: Exception) -> Response:
@@ -129,9 +130,9 @@ def _nothing_there(request: Request, error: Exception) -> Response:
         content_type = _content_type(request)
     except MalformedError:
         content_type = JSON
-    return _status(Status(code=12, message=message), code, content_type, headers)
+    return _answer(Status(code=12, message=message), code, content_type, headers)
 
 
-def _status(status: Status, code: int, content_type: str, headers: dict[str, str]) -> Response:
-    body = json_format.MessageToJson(status).encode() if content_type == JSON else status.SerializeToString()
+def _answer(message: Message, code: int, content_type: str, headers: dict[str, str]) -> Response:
+    body = json_format.MessageToJson(message).encode() if content_type == JSON else message.SerializeToString()
     return Response(body, code, headers, media_type=content_type)

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from telemetry.errors import EdgepathError, MalformedError, OverloadedError, UnavailableError
 from telemetry.feeds.otlp.counters import Counters, Rejection
-from telemetry.feeds.sink import Sink
+from telemetry.feeds.sink import PartialError, Sink
 
 _log: Final = logging.getLogger(__name__)
 
@@ -83,8 +83,11 @@ class Intake:
         self._counters = counters
         self._retry_after_seconds = retry_after_seconds
 
-    def take(self, signal: Signal, payload: bytes) -> None:
+    def take(self, signal: Signal, payload: bytes) -> Any:
         """Check one serialized request and hand it on; on return it is durable.
+
+        Returns:
+            The response message: empty for full success, with ``partial_success`` when the sink had to leave items out.
 
         Raises:
             MalformedError: it is not such a message.
@@ -92,13 +95,19 @@ class Intake:
         """
         message = decode(signal, payload)
         sink = self._sinks[signal]
+        response = signal.response()
         # A request without data is fine (OTLP 1.x, "Full Success"), and there is nothing to keep.
         if sink is not None and payload:
-            sink.accept(payload)
+            try:
+                sink.accept(payload)
+            except PartialError as error:
+                _note(response.partial_success, signal, error)
+                self._counters.rejected(Rejection.PARTIAL)
         if signal is Signal.TRACES:
             self._counters.taken(len(payload), spans=_spans(message))
         else:
             self._counters.taken(len(payload), data_points=_data_points(message))
+        return response
 
     def refuse(self, error: Exception) -> Refusal:
         """Count a request that was not taken, and choose the answer. An error of ours or not: nothing else escapes."""
@@ -146,6 +155,14 @@ def decode(signal: Signal, payload: bytes) -> Any:
     except DecodeError as error:
         name = signal.request.DESCRIPTOR.name
         raise MalformedError(f"the body ({len(payload)} bytes) is not a protobuf {name}: {error}") from error
+
+
+def _note(partial_success: Any, signal: Signal, error: PartialError) -> None:
+    if signal is Signal.TRACES:
+        partial_success.rejected_spans = error.rejected
+    else:
+        partial_success.rejected_data_points = error.rejected
+    partial_success.error_message = str(error)
 
 
 def _spans(request: Any) -> int:

@@ -1,0 +1,84 @@
+"""The dead-letter topic: messages that cannot be decoded, as they came, with the reason in their headers."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from kafka import KafkaProducer
+from kafka.errors import MessageSizeTooLargeError
+
+from telemetry.feeds.base import Record
+from telemetry.feeds.kafka.errors import translated
+from telemetry.feeds.kafka.topics import BOOTSTRAP_MS, ensure_topic
+from telemetry.vocabulary import DEAD_LETTER_SUFFIX
+
+_REASON_BYTES: Final = 1000
+_MESSAGE_BYTES: Final = 2 * 1024 * 1024  # the value, as large as it may be, and its headers
+
+
+class DeadLetterTopic:
+    """``<topic>.dead``, made with the first record. Used by one thread.
+
+    Headers: ``reason`` (text), ``topic``, ``partition``, ``offset``, ``arrival_ms`` (decimal numbers), and ``omitted_bytes``
+    when the value was too large for the topic and is not there.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        timeout_seconds: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = topic + DEAD_LETTER_SUFFIX
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._timeout_seconds = timeout_seconds
+        self._monotonic = monotonic
+        self._producer: Any = None
+
+    def add(self, record: Record, reason: str) -> None:
+        """Write ``record``; on return it is there.
+
+        Raises:
+            UnavailableError, ConfigurationError: it could not be written; try again.
+        """
+        headers = [
+            ("reason", reason.encode()[:_REASON_BYTES]),
+            ("topic", self._topic.encode()),
+            ("partition", b"%d" % record.partition),
+            ("offset", b"%d" % record.offset),
+            ("arrival_ms", b"%d" % record.arrival_ms),
+        ]
+        with translated(self._bootstrap, f"write to topic {self.name}"):
+            producer = self._open()
+            try:
+                self._send(producer, record.value, headers)
+            except MessageSizeTooLargeError:
+                self._send(producer, b"", [*headers, ("omitted_bytes", b"%d" % len(record.value))])
+
+    def close(self) -> None:
+        """Let go of the connection. Does nothing the second time."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=1)
+
+    def _open(self) -> Any:
+        if self._producer is None:
+            ensure_topic(self._bootstrap, self.name, 1, {"max.message.bytes": str(_MESSAGE_BYTES)})
+            timeout_ms = round(self._timeout_seconds * 1000)
+            self._producer = KafkaProducer(
+                bootstrap_servers=self._bootstrap.split(","),
+                bootstrap_timeout_ms=BOOTSTRAP_MS,
+                acks="all",
+                max_request_size=_MESSAGE_BYTES,
+                max_block_ms=timeout_ms,
+                request_timeout_ms=timeout_ms // 2,
+                delivery_timeout_ms=timeout_ms,
+                allow_auto_create_topics=False,
+            )
+        return self._producer
+
+    def _send(self, producer: Any, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        producer.send(self.name, value=value, headers=headers).get(timeout=self._timeout_seconds + 1)

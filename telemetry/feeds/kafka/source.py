@@ -1,0 +1,262 @@
+"""The Kafka feed: one member of a consumer group reads OTLP messages.
+
+Offsets only say where to resume; the pipeline commits them after its blocks have landed (design section 3).
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from telemetry.errors import UnavailableError
+from telemetry.feeds.base import Record
+from telemetry.feeds.kafka.assignment import Changes, Listener
+from telemetry.feeds.kafka.dead_letters import DeadLetterTopic
+from telemetry.feeds.kafka.errors import translated
+from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
+
+_log: Final = logging.getLogger(__name__)
+_FETCH_RECORDS: Final = 2000
+_FETCH_BYTES: Final = 16 * 1024 * 1024
+_REQUEST_MS: Final = 10_000
+# Even a poll that may give nothing lets a rebalance go on for so long.
+_ALIVE_SECONDS: Final = 0.05
+# The group has moved on. What was not committed is read again by the partition's next owner; the store drops what it has.
+_MOVED: Final = (
+    errors.CommitFailedError,
+    errors.IllegalGenerationError,
+    errors.UnknownMemberIdError,
+    errors.RebalanceInProgressError,
+    errors.FencedInstanceIdError,
+)
+
+
+class KafkaFeed:
+    """Reads a topic as a member of a consumer group. Used by one thread.
+
+    :meth:`assigned` changes only within :meth:`poll`, one step at a time, and a poll that changed it gives no records. So a
+    caller that looks at it before each poll sees every partition go before it comes back, and gets records only of partitions
+    that it has seen.
+
+    Args:
+        bootstrap: ``HOST:PORT[,HOST:PORT...]``.
+        topic: what to read.
+        group: the consumer group.
+        session_timeout_ms: a member that has been silent for so long has lost its partitions.
+        now_ms: the wall clock, in milliseconds since the epoch, for messages without a timestamp.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        *,
+        session_timeout_ms: int = 45_000,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._group = group
+        self._session_timeout_ms = session_timeout_ms
+        self._now_ms = now_ms
+        self._consumer: Any = None
+        self._changes = Changes()
+        self._assigned: dict[int, int] = {}
+        self._next: dict[int, int] = {}  # the offset after the last record that was given out
+        self._buffer: deque[Record] = deque()
+        self._dead_letters = DeadLetterTopic(bootstrap, topic)
+
+    def open(self) -> None:
+        """Connect, and ask to join the group; the first polls do the joining.
+
+        Raises:
+            UnavailableError, ConfigurationError: Kafka does not answer, refuses, or has no such topic.
+        """
+        with translated(self._bootstrap, f"read topic {self._topic}"):
+            consumer = KafkaConsumer(
+                bootstrap_servers=self._bootstrap.split(","),
+                bootstrap_timeout_ms=BOOTSTRAP_MS,
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                # A rebalance moves only what must move: the open traces of all other partitions stay.
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+                session_timeout_ms=self._session_timeout_ms,
+                heartbeat_interval_ms=min(3000, self._session_timeout_ms // 3),
+                request_timeout_ms=_REQUEST_MS,
+                fetch_max_bytes=_FETCH_BYTES,
+                max_partition_fetch_bytes=2 * 1024 * 1024,
+                fetch_max_wait_ms=200,
+                max_poll_records=_FETCH_RECORDS,
+                reconnect_backoff_max_ms=1000,
+                metadata_max_age_ms=30_000,
+                allow_auto_create_topics=False,
+            )
+            try:
+                if not consumer.partitions_for_topic(self._topic):
+                    raise UnavailableError(
+                        f"Kafka at {self._bootstrap} has no topic {self._topic}: create it, or start `edgepath receive`"
+                    )
+                consumer.subscribe([self._topic], listener=Listener(self._changes))
+            except BaseException:
+                consumer.close(autocommit=False, timeout_ms=1000)
+                raise
+        self._consumer = consumer
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once. Does nothing the second time."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                consumer.close(autocommit=False, timeout_ms=5000)
+            except errors.KafkaError as error:
+                _log.warning("left the consumer group %s without a word: %s", self._group, error)
+        self._dead_letters.close()
+        self._assigned.clear()
+        self._buffer.clear()
+
+    def poll(self, timeout_seconds: float, max_bytes: int) -> Sequence[Record]:
+        """The next records, in order within each partition: at least one if there is one, else no more than ``max_bytes``.
+
+        With ``max_bytes`` 0 it gives nothing and reads nothing more, but the member stays in its group.
+
+        Raises:
+            UnavailableError, ConfigurationError: Kafka does not answer or refuses; nothing was lost, poll again.
+        """
+        if self._follow():
+            return ()
+        if max_bytes <= 0:
+            self._read(max(timeout_seconds, _ALIVE_SECONDS), paused=True)
+        elif not self._buffer:
+            self._read(timeout_seconds, paused=False)
+        if self._follow() or max_bytes <= 0:
+            return ()
+        return self._give(max_bytes)
+
+    def assigned(self) -> Mapping[int, int]:
+        """The partitions this member has, each with its committed offset."""
+        return dict(self._assigned)
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Note that everything below ``offsets[partition]`` is stored. Partitions that are not ours are passed over.
+
+        Raises:
+            UnavailableError, ConfigurationError: Kafka does not answer or refuses; commit again later.
+        """
+        wanted = {
+            partition: offset
+            for partition, offset in offsets.items()
+            if partition in self._assigned and offset > self._assigned[partition]
+        }
+        if not wanted or self._consumer is None:
+            return
+        try:
+            with translated(self._bootstrap, f"commit offsets of group {self._group}"):
+                self._consumer.commit(
+                    {
+                        TopicPartition(self._topic, partition): OffsetAndMetadata(offset, "", -1)
+                        for partition, offset in wanted.items()
+                    },
+                    timeout_ms=_REQUEST_MS,
+                )
+        except UnavailableError as error:
+            if not isinstance(error.__cause__, _MOVED):
+                raise
+            _log.info("offsets %s were not committed, the group is rebalancing: %s", wanted, error.__cause__)
+            return
+        self._assigned.update(wanted)
+
+    def reject(self, record: Record, reason: str) -> None:
+        """Put a record that cannot be decoded into the topic ``<topic>.dead`` with the reason.
+
+        Raises:
+            UnavailableError, ConfigurationError: it could not be put there; try again.
+        """
+        self._dead_letters.add(record, reason)
+
+    def lag(self) -> int:
+        """Records that wait to be polled, as far as the last fetches told."""
+        if self._consumer is None:
+            return 0
+        waiting = 0
+        for partition in self._assigned:
+            try:
+                end = self._consumer.highwater(TopicPartition(self._topic, partition))
+            except (errors.IllegalStateError, KeyError):  # on its way to another member
+                continue
+            waiting += max(0, (end or 0) - self._next.get(partition, self._assigned[partition]))
+        return waiting
+
+    # --- inside ---------------------------------------------------------------------------------------------------------
+
+    def _follow(self) -> bool:
+        """Take one change of the assignment over into :attr:`_assigned`; False if there is none."""
+        self._drop(self._changes.take_gone())
+        change = self._changes.first()
+        if change is None:
+            return False
+        if change.came:
+            found = {partition: self._committed(partition) for partition in change.partitions - self._assigned.keys()}
+            self._assigned.update(found)
+        else:
+            for partition in change.partitions:
+                self._assigned.pop(partition, None)
+                self._next.pop(partition, None)
+        _log.info("topic %s: %s %s", self._topic, "got" if change.came else "gave up", sorted(change.partitions))
+        self._changes.done()
+        return True
+
+    def _committed(self, partition: int) -> int:
+        place = TopicPartition(self._topic, partition)
+        with translated(self._bootstrap, f"read the offsets of group {self._group}"):
+            committed = self._consumer.committed(place, timeout_ms=_REQUEST_MS)
+            if committed is None:
+                committed = self._consumer.beginning_offsets([place], timeout_ms=_REQUEST_MS)[place]
+        return int(committed)
+
+    def _drop(self, partitions: set[int]) -> None:
+        if partitions:
+            self._buffer = deque(record for record in self._buffer if record.partition not in partitions)
+
+    def _read(self, timeout_seconds: float, *, paused: bool) -> None:
+        """Let Kafka work for a while; what it brings goes into the buffer."""
+        if self._consumer is None:
+            return
+        with translated(self._bootstrap, f"read topic {self._topic}"):
+            held = self._consumer.assignment() if paused else ()
+            for place in held:
+                with suppress(KeyError):  # lost between the two statements
+                    self._consumer.pause(place)
+            try:
+                fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000))
+            finally:
+                for place in held:
+                    with suppress(KeyError):
+                        self._consumer.resume(place)
+            ours = self._consumer.assignment()
+        # Before the new records come in: a partition that went and came back is read anew from its committed offset.
+        self._drop(self._changes.take_gone())
+        for place, messages in fetched.items():
+            if place in ours:
+                self._buffer.extend(self._record(place.partition, message) for message in messages)
+
+    def _record(self, partition: int, message: Any) -> Record:
+        timestamp = message.timestamp
+        arrival_ms = timestamp if timestamp is not None and timestamp >= 0 else self._now_ms()
+        return Record(partition, message.offset, arrival_ms, message.value or b"")
+
+    def _give(self, max_bytes: int) -> list[Record]:
+        records: list[Record] = []
+        room = max_bytes
+        while self._buffer and (not records or len(self._buffer[0].value) <= room):
+            record = self._buffer.popleft()
+            records.append(record)
+            room -= len(record.value)
+            self._next[record.partition] = record.offset + 1
+        return records
