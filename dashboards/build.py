@@ -45,7 +45,7 @@ def assemble(uid: str, title: str, description: str, variables: Sequence[Json], 
         panels=list(panels),
     ).auto_panel_ids()
     data = {key: value for key, value in board.to_json_data().items() if key not in _OUTDATED}
-    plain: Json = json.loads(json.dumps(data, default=lambda value: _data(value)))
+    plain: Json = json.loads(json.dumps(data, default=_data))
     return plain | {"fiscalYearStartMonth": 0, "liveNow": False, "id": None}
 
 

@@ -97,13 +97,20 @@ def hop_table() -> str:
     return (
         'SELECT tier_ AS "Tier", pop_ AS "PoP", component_ AS "Component", n AS "Requests", '
         f'q[{P50}] AS "Self p50", q[{P99}] AS "Self p99", net[{P99}] AS "Network p99", '
-        f'n_attempts / n AS "Attempts", n_failed / n AS "Answered with an error", n_blamed / n AS "Blamed" FROM (\n  {rows}\n)\n'
+        f'n_attempts / n AS "Attempts", n_failed / n AS "Answered with an error", '
+        f'n_blamed / n AS "Blamed" FROM (\n  {rows}\n)\n'
         f"ORDER BY indexOf({TIER_ORDER}, tier_), pop_, component_ LIMIT 200"
     )
 
 
-_REQUEST: Final = 'start AS "Time", trace_hex AS "Trace", concat(method, \' \', route) AS "Request", pop AS "PoP", outcome AS "Outcome", '
-_BLAMED: Final = "concat(if(blamed_component = '', blamed_tier, blamed_component), if(blame_reason = '', '', concat(': ', blame_reason)))"
+_REQUEST: Final = (
+    'start AS "Time", trace_hex AS "Trace", concat(method, \' \', route) AS "Request", '
+    'pop AS "PoP", outcome AS "Outcome", '
+)
+_BLAMED: Final = (
+    "concat(if(blamed_component = '', blamed_tier, blamed_component), "
+    "if(blame_reason = '', '', concat(': ', blame_reason)))"
+)
 
 
 def slowest_requests() -> str:

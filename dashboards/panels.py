@@ -167,6 +167,7 @@ def table(
     return Table(
         **_common(title, description, sql, at, TABLE),
         overrides=list(overrides),
+        thresholds=thresholds(((None, "text"),)),
         extraJson={
             "fieldConfig": {"defaults": {"custom": {"cellOptions": {"type": "auto"}, "inspect": False}}},
             "options": {"cellHeight": "sm", "footer": {"show": False}},
@@ -238,6 +239,7 @@ def stacked_bars(
         lineWidth=0,
         fillOpacity=90,
         tooltipMode="multi",
+        thresholdSteps=thresholds(((None, "text"),)),
         overrides=[nothing, *(override(name, color=fixed(color)) for name, color in colors.items())],
         extraJson={"fieldConfig": {"defaults": {"unit": unit}}, "pluginVersion": "11.0.0"},
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from telemetry.errors import ConfigurationError
+from telemetry.errors import ConfigurationError, MalformedError
 from telemetry.web.timerange import parse_duration
 from telemetry.web.variables import Variable, read_variables
 
@@ -97,7 +97,7 @@ def _load(path: Path) -> Board:
         )
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, MalformedError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(
             f"{path} is no dashboard that this page can draw: {reason}; see docs/dashboards.md for what it can"

@@ -100,7 +100,8 @@ WITH
     arraySlice(['', pop_, 'eu-1a', 'eu-1a', 'eu-1a'], 1, n) AS pops
 SELECT reinterpretAsFixedString(sipHash128(number, {zero})), fromUnixTimestamp64Nano(toInt64(at), 'UTC'), 'production',
     if(pop_ = 'iad', 'us-east-1', 'eu-central-1'), pop_, route_,
-    if(route_ LIKE '%id%' OR route_ = '/v1/balance', 'GET', 'POST'), status_, outcome_, n = 5, u_pop > 0.0004, if(u_pop > 0.0004, [], ['client']),
+    if(route_ LIKE '%id%' OR route_ = '/v1/balance', 'GET', 'POST'), status_, outcome_, n = 5, u_pop > 0.0004,
+    if(u_pop > 0.0004, [], ['client']),
     if(culprit = 0, '', tiers[culprit]), if(culprit = 0, '', components[culprit]), if(culprit = 0, '', pops[culprit]),
     multiIf(cut, 'UF', outcome_ = 'blocked', 'access denied', outcome_ = 'throttled', 'rate limit', culprit = 0, '',
             concat('status ', toString(status_))),
