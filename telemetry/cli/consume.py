@@ -1,0 +1,112 @@
+"""``edgepath consume``: Kafka to ClickHouse."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from telemetry.vocabulary import DEFAULT_TIERS, SPANS_TOPIC
+
+if TYPE_CHECKING:
+    from telemetry.pipeline.pipeline import Status
+
+_EVERY_SECONDS = 10.0
+
+
+@click.command()
+@click.option(
+    "--kafka", required=True, metavar="HOST:PORT", envvar="EDGEPATH_KAFKA", help="Kafka; several with commas."
+)
+@click.option(
+    "--clickhouse",
+    required=True,
+    metavar="URL",
+    envvar="EDGEPATH_CLICKHOUSE",
+    help="clickhouse://USER:PASSWORD@HOST:9000/DATABASE; the variable keeps the password off the command line.",
+)
+@click.option("--topic", default=SPANS_TOPIC, show_default=True, help="Topic with OTLP protobuf messages.")
+@click.option("--group", default="edgepath", show_default=True, help="Consumer group; start more in it to scale out.")
+@click.option(
+    "--grace", default=10.0, show_default=True, metavar="SECONDS", help="Quiet time after which a trace closes."
+)
+@click.option(
+    "--complete-grace",
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="The same for a trace with nothing missing.",
+)
+@click.option(
+    "--tiers",
+    default=",".join(DEFAULT_TIERS),
+    show_default=True,
+    help="Tiers from the client to the API, where paths stop.",
+)
+@click.option(
+    "--tier-of",
+    multiple=True,
+    metavar="PATTERN=TIER",
+    help="Tier of components that do not name theirs, by service.name ('edge-*=edge'); may be repeated.",
+)
+def consume(
+    kafka: str,
+    clickhouse: str,
+    topic: str,
+    group: str,
+    grace: float,
+    complete_grace: float,
+    tiers: str,
+    tier_of: tuple[str, ...],
+) -> None:
+    """Assemble request paths from Kafka into ClickHouse, until stopped.
+
+    The topic holds OTLP as `edgepath receive` or the OpenTelemetry Collector's Kafka exporter writes it, one trace in one
+    partition. Messages that cannot be decoded go to TOPIC.dead with the reason. Offsets are committed after the paths are
+    stored; nothing is lost while ClickHouse is away.
+    """
+    from telemetry.app.consume import ConsumeSettings  # noqa: PLC0415 - loads the engine
+    from telemetry.app.consume import consume as run  # noqa: PLC0415
+    from telemetry.app.tiers import tiers_from  # noqa: PLC0415
+    from telemetry.engine.settings import EngineSettings  # noqa: PLC0415
+    from telemetry.store.server import ServerAddress  # noqa: PLC0415
+
+    address = ServerAddress.parse(clickhouse)
+    settings = ConsumeSettings(
+        kafka=kafka,
+        clickhouse=address,
+        topic=topic,
+        group=group,
+        engine=EngineSettings(
+            tiers=tiers_from(tiers, tier_of),
+            grace_ms=round(grace * 1000),
+            complete_grace_ms=round(min(complete_grace, grace) * 1000),
+        ),
+    )
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+
+    def ready(status: "Callable[[], Status]") -> None:
+        click.echo(f"consuming {topic} at {kafka} into {address}; Ctrl-C stops")
+        threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
+
+    run(settings, stopping, ready)
+    click.echo("stopped")
+
+
+def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
+    while not stopping.wait(_EVERY_SECONDS):
+        s = status()
+        line = (
+            f"{time.strftime('%H:%M:%S')} {s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
+            f"{s.open_spans:,} open spans · lag {s.lag:,} records"
+        )
+        more = [
+            f"{count:,} {name}"
+            for count, name in ((s.late_spans, "late spans"), (s.rejected_records, "dead letters"))
+            if count
+        ]
+        click.echo(" · ".join([line, *more, *([s.trouble] if s.trouble else [])]))
