@@ -29,10 +29,12 @@ def checked(url: str) -> str:
         ConfigurationError: it is not. The message does not show it.
     """
     try:
-        parts = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError, ValueError):
-        parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.host:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        fine = False
+    if not fine:
         raise ConfigurationError(f"{shown(url)} is not a URL to send pages to; write https://HOST/PATH")
     return url
 

@@ -1,6 +1,7 @@
 """``edgepath slo``: check SLO files, show error budgets."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -96,4 +97,5 @@ def status(clickhouse: str | None, data: Path | None, folder: Path | None, as_js
             f"[red]{left}[/red]" if line.budget_left is not None and line.budget_left <= 0 else left,
             "-" if line.burn_1h is None else f"{line.burn_1h:.1f}x",
         )
-    Console().print(table)
+    # Into a pipe or a file, lines are not cut to 80 columns.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

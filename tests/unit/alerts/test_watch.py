@@ -48,9 +48,7 @@ class Traffic:
         )
         return self.watcher
 
-    def run(
-        self, seconds: int, *, bad: float = 0, pops: tuple[str, ...] = ("fra", "iad"), per_second: int = 50
-    ) -> list[PageEvent]:
+    def run(self, seconds: int, *, bad: float = 0, pops: tuple[str, ...] = ("fra", "iad")) -> list[PageEvent]:
         """So many seconds; ``bad`` is the share of fra's requests that fail."""
         events = []
         for _ in range(seconds):
