@@ -15,7 +15,7 @@ class UpSettings:
         data: the data directory.
         host: the address that everything listens on.
         grpc_port, http_port, web_port: 0 takes a free one.
-        slos: files or directories of SLOs; the shipped ones if empty.
+        slos: files or directories of SLOs; if empty the shipped ones (in the demo, with a latency that fits a small machine).
         policy: burn-rate policy, a shipped one's name or a file.
         webhooks, alertmanagers: who is paged, besides the screen.
         demo: the demo's settings; None without it.

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 from alerts import notify, policies, slos
@@ -67,7 +69,7 @@ class Up:
         """
         self.settings = settings
         self.policy = policies.load(settings.policy)
-        self.slos = slos.load(settings.slos or None)
+        self.slos = slos.load(settings.slos or (_demo_slos() if settings.demo else None))
         if problems := lint(self.slos, self.policy):
             raise ProblemsError(problems)
         self._on_page = on_page
@@ -278,3 +280,9 @@ class Up:
             }
             for e in (watch.open_pages() if watch else ())
         ]
+
+
+def _demo_slos() -> list[Path]:
+    """The shipped SLOs, each replaced by the demo's own of the same name if there is one."""
+    own = {path.name: path for path in Path(str(resources.files("telemetry.demo"))).joinpath("slos").glob("*.yaml")}
+    return [own.get(path.name, path) for path in slos.shipped()]

@@ -58,3 +58,5 @@ def edgepath(log_level: str) -> None:
     Try it: edgepath up --demo
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if log_level == "warning":
+        logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of every rebalance and slow callback

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     metavar="[HOST:PORT]",
     help="Put Kafka between receiver and engine; without an address, start one (needs Java 17 and Maven).",
 )
-@click.option("--rate", default=40.0, show_default=True, help="With --demo: requests a second.")
+@click.option("--rate", default=25.0, show_default=True, help="With --demo: requests a second.")
 @click.option("--seed", default=1, show_default=True, help="With --demo: seed of all that is drawn.")
 def up(**options: Any) -> None:
     """Everything in one process: OTLP in, paths, dashboards and pages out.

@@ -30,7 +30,7 @@ class DemoSettings:
         ConfigurationError: a value is out of its range.
     """
 
-    rate: float = 40.0
+    rate: float = 25.0
     pops: tuple[str, ...] = ("fra", "iad")
     incident_pop: str = "fra"
     incident_after_seconds: float = 60.0

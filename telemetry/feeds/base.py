@@ -29,7 +29,11 @@ class Feed(Protocol):
     """Where records come from. Used by one thread, the pipeline's."""
 
     def poll(self, timeout_seconds: float, max_bytes: int) -> Sequence[Record]:
-        """The next records, in order within each partition; empty when none came within the timeout."""
+        """The next records, in order within each partition; empty when none came within the timeout.
+
+        At least one if there is one, else no more than ``max_bytes``. With ``max_bytes`` 0 it gives nothing, and does only what
+        keeps the feed alive.
+        """
         ...
 
     def assigned(self) -> Mapping[int, int]:

@@ -283,9 +283,13 @@ class Journal:
     def poll(self, timeout_seconds: float, max_bytes: int) -> Sequence[Record]:
         """The next records; the first time, from the committed offset on. At least one if there is one, however large.
 
+        With ``max_bytes`` 0 it gives nothing.
+
         Raises:
             UnavailableError: the disk cannot be read.
         """
+        if max_bytes <= 0:
+            return ()
         deadline = self._monotonic() + timeout_seconds
         with self._lock:
             while self._reader.offset >= self._end and self._lock_fd is not None:
