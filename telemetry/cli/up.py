@@ -14,6 +14,7 @@ from telemetry.cli.duration import Duration
 
 if TYPE_CHECKING:
     from telemetry.app.up import Up
+    from telemetry.demo.settings import DemoSettings
 
 
 @click.command()
@@ -65,6 +66,22 @@ if TYPE_CHECKING:
     help="Put Kafka between receiver and engine; without an address, start one (needs Java 17 and Maven).",
 )
 @click.option("--rate", default=25.0, show_default=True, help="With --demo: requests a second.")
+@click.option(
+    "--incident-after",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    metavar="TIME",
+    help="With --demo: when it breaks.",
+)
+@click.option(
+    "--incident-for",
+    type=Duration(),
+    default="35s",
+    show_default=True,
+    metavar="TIME",
+    help="With --demo: for how long.",
+)
 @click.option("--seed", default=1, show_default=True, help="With --demo: seed of all that is drawn.")
 def up(**options: Any) -> None:
     """Everything in one process: OTLP in, paths, dashboards and pages out.
@@ -80,7 +97,6 @@ def up(**options: Any) -> None:
     from telemetry.app.settings import UpSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.up import Up  # noqa: PLC0415
     from telemetry.cli.screen import Screen  # noqa: PLC0415
-    from telemetry.demo.settings import DemoSettings  # noqa: PLC0415
 
     demo: bool = options["demo"]
     if options["report"] and not (demo and options["run_for"]):
@@ -97,7 +113,7 @@ def up(**options: Any) -> None:
         policy=options["policy"] or ("demo" if demo else "workbook"),
         webhooks=options["webhooks"],
         alertmanagers=options["alertmanagers"],
-        demo=DemoSettings(rate=options["rate"], seed=options["seed"]) if demo else None,
+        demo=_demo(options) if demo else None,
         run_seconds=options["run_for"],
         kafka=options["kafka"],
     )
@@ -116,6 +132,17 @@ def up(**options: Any) -> None:
                 screen.progress(f"report written to {options['report']}")
         screen.progress("stopping")
     screen.progress("stopped; nothing is left running")
+
+
+def _demo(options: dict[str, Any]) -> "DemoSettings":
+    from telemetry.demo.settings import DemoSettings  # noqa: PLC0415
+
+    return DemoSettings(
+        rate=options["rate"],
+        seed=options["seed"],
+        incident_after_seconds=options["incident_after"],
+        incident_seconds=options["incident_for"],
+    )
 
 
 def _watch_until_done(running: "Up", screen: Any, stopping: threading.Event) -> None:
