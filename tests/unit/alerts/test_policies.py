@@ -44,7 +44,7 @@ def test_the_default_is_the_workbooks_table() -> None:
 
 def test_the_demo_policy_says_what_it_is() -> None:
     demo = policies.load("demo")
-    assert (demo.resolution_seconds, demo.delay_seconds, demo.windows) == (5, 3, (10, 30))
+    assert (demo.resolution_seconds, demo.windows) == (5, (10, 30))
     assert "FOR THE DEMO ONLY" in policies.shipped()["demo"].read_text(encoding="utf-8")
 
 

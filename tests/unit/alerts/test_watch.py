@@ -236,3 +236,22 @@ def test_on_the_real_engine_from_paths_to_page_and_resolve(store: Store) -> None
     assert len(told[0].trace_ids) == 3
     total = store.query("SELECT sum(total_paths) FROM sli_1m").scalar()
     assert total == store.query("SELECT count() FROM request_paths").scalar()
+
+
+@pytest.mark.parametrize("lag", [1, 6, 12])
+@pytest.mark.parametrize("phase", [0, 2.5, 4])
+def test_the_demo_survives_failed_paths_that_close_late(lag: float, phase: float) -> None:
+    """A failed path never gets complete and closes after the grace, long after good ones of its time: no flapping."""
+    store = FakeStore()
+    watcher = Watcher(store, [make_slo()], DEMO, sync_views=False)
+    start, stop = T0 + 30 + phase, T0 + 90 + phase
+    events: list[PageEvent] = []
+    for second in range(160):
+        now = T0 + second
+        store.add(now - 0.5, 13 if start <= now < stop else 20, 0)
+        if start <= now - lag < stop:
+            store.add(now - lag, 0, 7)
+        events += watcher.evaluate(now)
+    assert [e.kind for e in events] == ["trigger", "resolve"]
+    assert events[0].at - start <= 30
+    assert events[1].at - stop <= 25
