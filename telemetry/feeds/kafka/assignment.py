@@ -23,33 +23,28 @@ class Changes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: deque[Change] = deque()
-        self._gone: set[int] = set()
 
-    def add(self, came: bool, partitions: Iterable[Any]) -> None:
-        """Note a change; ``partitions`` are kafka-python's ``TopicPartition``."""
-        numbers = frozenset(partition.partition for partition in partitions)
-        if not numbers:
-            return
+    def add(self, *changes: Change) -> None:
+        """Note changes; empty ones are passed over."""
         with self._lock:
-            self._queue.append(Change(came, numbers))
-            if not came:
-                self._gone |= numbers
+            self._queue.extend(change for change in changes if change.partitions)
+
+    def replace(self, *changes: Change) -> None:
+        """Forget what was noted, and note ``changes`` instead."""
+        with self._lock:
+            self._queue.clear()
+        self.add(*changes)
 
     def first(self) -> Change | None:
         """The oldest change, which stays until :meth:`done`."""
         with self._lock:
             return self._queue[0] if self._queue else None
 
-    def done(self) -> None:
-        """Take the oldest change away."""
+    def done(self, change: Change) -> None:
+        """Take the oldest change away, if it still is this one."""
         with self._lock:
-            self._queue.popleft()
-
-    def take_gone(self) -> set[int]:
-        """The partitions that went since the last call, also those that came back since."""
-        with self._lock:
-            gone, self._gone = self._gone, set()
-            return gone
+            if self._queue and self._queue[0] is change:
+                self._queue.popleft()
 
 
 class Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
@@ -60,12 +55,16 @@ class Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python 
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         """They go to another member."""
-        self._changes.add(False, revoked)
+        self._changes.add(_change(False, revoked))
 
     def on_partitions_lost(self, lost: Iterable[Any]) -> None:
         """They may be another member's already."""
-        self._changes.add(False, lost)
+        self._changes.add(_change(False, lost))
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         """They are ours."""
-        self._changes.add(True, assigned)
+        self._changes.add(_change(True, assigned))
+
+
+def _change(came: bool, places: Iterable[Any]) -> Change:
+    return Change(came, frozenset(place.partition for place in places))

@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
 
 from telemetry.feeds.base import Record
-from telemetry.feeds.kafka.errors import translated
+from telemetry.feeds.kafka.errors import dispose, translated
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS, ensure_topic
 from telemetry.vocabulary import DEAD_LETTER_SUFFIX
 
@@ -62,7 +62,7 @@ class DeadLetterTopic:
         """Let go of the connection. Does nothing the second time."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=1)
+            dispose(producer, 1)
 
     def _open(self) -> Any:
         if self._producer is None:
@@ -72,6 +72,8 @@ class DeadLetterTopic:
                 bootstrap_servers=self._bootstrap.split(","),
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
                 acks="all",
+                # An idempotent producer is of no use any more after a message that was too large; twice does no harm here.
+                enable_idempotence=False,
                 max_request_size=_MESSAGE_BYTES,
                 max_block_ms=timeout_ms,
                 request_timeout_ms=timeout_ms // 2,

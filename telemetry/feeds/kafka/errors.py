@@ -1,7 +1,8 @@
 """kafka-python's errors, translated into ours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from kafka import errors
 
@@ -50,3 +51,16 @@ def translated(bootstrap: str, doing: str) -> Iterator[None]:
         raise
     except (errors.KafkaError, OSError, ValueError) as error:
         raise translate(error, bootstrap, doing) from error
+
+
+def dispose(producer: Any, timeout_seconds: float) -> None:
+    """Close a producer, by force when what is under way does not get through in time. Raises nothing."""
+    try:
+        producer.close(timeout=timeout_seconds)
+    except errors.KafkaError:
+        # kafka-python then leaves its thread and its connections behind: end them, and close what is left.
+        with suppress(Exception):
+            producer._sender.force_close()
+            producer._sender.join(1)
+        with suppress(errors.KafkaError):
+            producer.close(timeout=0)

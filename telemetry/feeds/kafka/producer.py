@@ -5,22 +5,29 @@ holds many traces, so it is written to a partition that was computed (``partitio
 one trace: a key that hashes elsewhere would be a lie.
 """
 
+import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from telemetry.errors import MalformedError, UnavailableError
-from telemetry.feeds.kafka.errors import translate, translated
+from telemetry.errors import EdgepathError, MalformedError, UnavailableError
+from telemetry.feeds.kafka.errors import dispose, translate, translated
 from telemetry.feeds.kafka.partitions import key_of, partitions_of
 from telemetry.feeds.kafka.split import Kind, Message, by_partition, groups_of, messages
+from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
 from telemetry.feeds.sink import PartialError
 
 MESSAGE_BYTES: Final = 1_000_000
 """The largest message: the Collector's limit, which brokers' defaults (1,048,588 with overhead) take."""
+
+
+_LEAST_MESSAGE_BYTES: Final = 16_000
+_log: Final = logging.getLogger(__name__)
 
 
 class KafkaSink:
@@ -50,6 +57,8 @@ class KafkaSink:
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
         self._producer: Any = None
+        self._lock = threading.Lock()
+        self._limit = MESSAGE_BYTES
 
     def open(self) -> None:
         """Connect, and see that the topic is there.
@@ -57,35 +66,14 @@ class KafkaSink:
         Raises:
             UnavailableError, ConfigurationError: Kafka does not answer, refuses, or has no such topic.
         """
-        timeout_ms = round(self._timeout_seconds * 1000)
-        with translated(self._bootstrap, f"write to topic {self._topic}"):
-            producer = KafkaProducer(
-                bootstrap_servers=self._bootstrap.split(","),
-                bootstrap_timeout_ms=5000,
-                enable_idempotence=True,  # with it: acks=all, and a retry inside the client is never a second message
-                acks="all",
-                compression_type="lz4",
-                linger_ms=5,
-                batch_size=512 * 1024,
-                max_block_ms=timeout_ms,
-                request_timeout_ms=timeout_ms // 2,
-                delivery_timeout_ms=timeout_ms,
-                reconnect_backoff_max_ms=1000,
-                metadata_max_age_ms=30_000,  # so soon are new partitions seen
-                allow_auto_create_topics=False,
-            )
-            try:
-                producer.partitions_for(self._topic)
-            except BaseException:
-                producer.close(timeout=0)
-                raise
-        self._producer = producer
+        self._producer = self._connect()
 
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Write what is under way, and let go. Does nothing the second time."""
-        producer, self._producer = self._producer, None
+        with self._lock:
+            producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=timeout_seconds)
+            dispose(producer, timeout_seconds)
 
     def accept(self, payload: bytes) -> None:
         """Write one request. Used by many threads.
@@ -111,12 +99,60 @@ class KafkaSink:
             try:
                 future.get(timeout=max(0.0, deadline - self._monotonic()))
             except KafkaError as error:
+                self._renew(producer, error)
                 raise _retryable(translate(error, self._bootstrap, f"write to topic {self._topic}")) from error
         if too_large:
             raise PartialError(
-                f"{too_large} {self._kind.items} larger than a Kafka message of {MESSAGE_BYTES} bytes were dropped",
+                f"{too_large} {self._kind.items} larger than a Kafka message of {self._limit} bytes were dropped",
                 too_large,
             )
+
+    def _connect(self) -> Any:
+        timeout_ms = round(self._timeout_seconds * 1000)
+        with translated(self._bootstrap, f"write to topic {self._topic}"):
+            producer = KafkaProducer(
+                bootstrap_servers=self._bootstrap.split(","),
+                bootstrap_timeout_ms=BOOTSTRAP_MS,
+                enable_idempotence=True,  # with it: acks=all, and a retry inside the client is never a second message
+                acks="all",
+                compression_type="lz4",
+                linger_ms=5,
+                batch_size=512 * 1024,
+                max_block_ms=timeout_ms,
+                request_timeout_ms=timeout_ms // 2,
+                delivery_timeout_ms=timeout_ms,
+                reconnect_backoff_max_ms=1000,
+                metadata_max_age_ms=30_000,  # so soon are new partitions seen
+                allow_auto_create_topics=False,
+            )
+            try:
+                producer.partitions_for(self._topic)
+            except BaseException:
+                dispose(producer, 0)
+                raise
+        return producer
+
+    def _renew(self, failed: Any, error: KafkaError) -> None:
+        """Replace a producer that has met an error for good: an idempotent one writes nothing after it."""
+        if error.retriable:
+            return
+        with self._lock:
+            if self._producer is not failed:
+                return  # another thread did, or we are closed
+            if isinstance(error, MessageSizeTooLargeError):
+                self._limit = max(self._limit // 2, _LEAST_MESSAGE_BYTES)
+                _log.warning(
+                    "topic %s takes no messages of %d bytes: going on with %d; raise its max.message.bytes",
+                    self._topic,
+                    self._limit * 2,
+                    self._limit,
+                )
+            try:
+                self._producer = self._connect()
+            except EdgepathError as unreachable:
+                _log.warning("the producer could not be renewed yet: %s", unreachable)
+                return
+        dispose(failed, 0)
 
     def _cut(self, payload: bytes, partitions: list[int]) -> tuple[list[tuple[int | None, Message]], int]:
         try:
@@ -125,14 +161,14 @@ class KafkaSink:
             raise MalformedError(f"not a protobuf {self._kind.request.DESCRIPTOR.name}: {error}") from error
         groups = groups_of(request, self._kind)
         if self._kind is Kind.METRICS:
-            found, too_large = messages(list(groups), self._kind, MESSAGE_BYTES)
+            found, too_large = messages(list(groups), self._kind, self._limit)
             return [(None, message) for message in found if message.groups], too_large
         listed = list(groups)
         homes = partitions_of({span.trace_id for group in listed for span in group.items}, len(partitions))
         parts: list[tuple[int | None, Message]] = []
         too_large = 0
         for index, part in by_partition(iter(listed), lambda span: homes[span.trace_id]).items():
-            found, over = messages(part, self._kind, MESSAGE_BYTES)
+            found, over = messages(part, self._kind, self._limit)
             parts += [(partitions[index], message) for message in found]
             too_large += over
         return parts, too_large

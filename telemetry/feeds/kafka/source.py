@@ -15,7 +15,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from telemetry.errors import UnavailableError
 from telemetry.feeds.base import Record
-from telemetry.feeds.kafka.assignment import Changes, Listener
+from telemetry.feeds.kafka.assignment import Change, Changes, Listener
 from telemetry.feeds.kafka.dead_letters import DeadLetterTopic
 from telemetry.feeds.kafka.errors import translated
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
@@ -67,6 +67,7 @@ class KafkaFeed:
         self._now_ms = now_ms
         self._consumer: Any = None
         self._changes = Changes()
+        self._member = ""  # our id in the group; empty until we have joined
         self._assigned: dict[int, int] = {}
         self._next: dict[int, int] = {}  # the offset after the last record that was given out
         self._buffer: deque[Record] = deque()
@@ -180,6 +181,15 @@ class KafkaFeed:
         """
         self._dead_letters.add(record, reason)
 
+    def reread(self, partition: int) -> None:
+        """Start a partition anew: the next polls show it going, and coming back at its committed offset.
+
+        For a caller that found out (by the store's answer) that another member wrote in its place.
+        """
+        if partition in self._assigned:
+            one = frozenset({partition})
+            self._changes.add(Change(False, one), Change(True, one))
+
     def lag(self) -> int:
         """Records that wait to be polled, as far as the last fetches told."""
         if self._consumer is None:
@@ -197,20 +207,44 @@ class KafkaFeed:
 
     def _follow(self) -> bool:
         """Take one change of the assignment over into :attr:`_assigned`; False if there is none."""
-        self._drop(self._changes.take_gone())
         change = self._changes.first()
         if change is None:
             return False
         if change.came:
-            found = {partition: self._committed(partition) for partition in change.partitions - self._assigned.keys()}
-            self._assigned.update(found)
+            self._assigned.update({partition: self._start(partition) for partition in change.partitions})
         else:
             for partition in change.partitions:
                 self._assigned.pop(partition, None)
                 self._next.pop(partition, None)
+        self._buffer = deque(record for record in self._buffer if record.partition not in change.partitions)
         _log.info("topic %s: %s %s", self._topic, "got" if change.came else "gave up", sorted(change.partitions))
-        self._changes.done()
+        self._changes.done(change)
         return True
+
+    def _start(self, partition: int) -> int:
+        """Go to the committed offset of a partition that came, and return it.
+
+        kafka-python goes there too, but not when it joins again so fast that it finds the partition among its own.
+        """
+        committed = self._committed(partition)
+        with suppress(ValueError, KeyError):  # gone again: the next change says so
+            self._consumer.seek(TopicPartition(self._topic, partition), committed)
+        return committed
+
+    def _notice_eviction(self) -> None:
+        """After Kafka has worked: see whether the group had forgotten us meanwhile.
+
+        When that comes out only as we join again, kafka-python tells its listener nothing and reads on, though the partitions
+        may have been another member's for a while. What gives it away is our new name.
+        """
+        member = self._consumer.group_metadata().member_id
+        if not member or member == self._member:
+            return
+        if self._member:
+            _log.warning("the consumer group %s had thrown us out: starting again at its offsets", self._group)
+            now = frozenset(place.partition for place in self._consumer.assignment())
+            self._changes.replace(Change(False, frozenset(self._assigned)), Change(True, now))
+        self._member = member
 
     def _committed(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)
@@ -219,10 +253,6 @@ class KafkaFeed:
             if committed is None:
                 committed = self._consumer.beginning_offsets([place], timeout_ms=_REQUEST_MS)[place]
         return int(committed)
-
-    def _drop(self, partitions: set[int]) -> None:
-        if partitions:
-            self._buffer = deque(record for record in self._buffer if record.partition not in partitions)
 
     def _read(self, timeout_seconds: float, *, paused: bool) -> None:
         """Let Kafka work for a while; what it brings goes into the buffer."""
@@ -239,12 +269,9 @@ class KafkaFeed:
                 for place in held:
                     with suppress(KeyError):
                         self._consumer.resume(place)
-            ours = self._consumer.assignment()
-        # Before the new records come in: a partition that went and came back is read anew from its committed offset.
-        self._drop(self._changes.take_gone())
+            self._notice_eviction()
         for place, messages in fetched.items():
-            if place in ours:
-                self._buffer.extend(self._record(place.partition, message) for message in messages)
+            self._buffer.extend(self._record(place.partition, message) for message in messages)
 
     def _record(self, partition: int, message: Any) -> Record:
         timestamp = message.timestamp
