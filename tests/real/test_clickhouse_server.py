@@ -106,7 +106,7 @@ class TestTheServer:
 
 
 class TestDeduplication:
-    """What a repeated token does. Each test is a row of the table in docs/architecture.md."""
+    """What a repeated token does: what "Delivery" in docs/architecture.md rests on."""
 
     def test_window_zero_ignores_the_token(self, client: Client) -> None:
         """A table whose window is left at its default doubles without a word."""

@@ -58,6 +58,18 @@ def test_no_big_files() -> None:
     assert [str(path.relative_to(ROOT)) for path in tracked() if path.stat().st_size > BIGGEST] == []
 
 
+def test_links_between_our_documents_lead_somewhere() -> None:
+    """A newcomer follows them."""
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in tracked()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\((?!\w+:)([^)#\s]+)", path.read_text(encoding="utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
