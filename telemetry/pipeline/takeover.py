@@ -36,4 +36,4 @@ def read_past(store: Store, *, topic: str, partition: int, committed: int, remem
         " AND (last_offset >= {committed:UInt64} OR stored > fromUnixTimestamp64Milli({since:Int64}))",
         {**place, "committed": committed, "since": max(0, now_ms - remember_ms)},
     ).rows
-    return Past(max(last) + 1, [(bytes(trace), int(offset)) for trace, offset in rows])
+    return Past(max(last) + 1, [(bytes(trace).ljust(16, b"\0"), int(offset)) for trace, offset in rows])
