@@ -31,13 +31,20 @@ class Feed(Protocol):
     def poll(self, timeout_seconds: float, max_bytes: int) -> Sequence[Record]:
         """The next records, in order within each partition; empty when none came within the timeout.
 
-        At least one if there is one, else no more than ``max_bytes``. With ``max_bytes`` 0 it gives nothing, and does only what
-        keeps the feed alive.
+        At least one if there is one, however large, and else no more than ``max_bytes`` of values together. With ``max_bytes``
+        0 it gives nothing, but keeps the feed alive: a full consumer polls so and keeps its partitions.
+
+        Raises:
+            UnavailableError: the feed does not answer. Nothing was lost: poll again.
         """
         ...
 
     def assigned(self) -> Mapping[int, int]:
-        """The partitions this feed reads now, each with its committed offset (where a restart would resume)."""
+        """The partitions this feed reads now, each with its committed offset (where a restart would resume).
+
+        It changes only within :meth:`poll`, and a poll that changes it gives no records: who looks before each poll gets
+        records only of partitions that it has seen, and sees a partition go before it comes back.
+        """
         ...
 
     def commit(self, offsets: Mapping[int, int]) -> None:

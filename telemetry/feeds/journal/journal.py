@@ -281,7 +281,7 @@ class Journal:
     # --- the pipeline's side --------------------------------------------------------------------------------------------
 
     def poll(self, timeout_seconds: float, max_bytes: int) -> Sequence[Record]:
-        """The next records; the first time, from the committed offset on. At least one if there is one, however large.
+        """The next records; the first time, from the committed offset on. With ``max_bytes`` 0 none (see ``Feed.poll``).
 
         With ``max_bytes`` 0 it gives nothing.
 
@@ -306,6 +306,8 @@ class Journal:
             ]
         try:
             self._sync_when_due()
+            if max_bytes <= 0:
+                return ()
             records, damaged = self._reader.read(extents, max_bytes)
         except OSError as error:
             raise translated(error, self._directory, "the journal cannot be read") from error

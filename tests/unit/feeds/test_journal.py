@@ -78,6 +78,7 @@ def test_poll_is_bounded_but_gives_at_least_one(open_journal: OpenJournal, max_b
     while records := journal.poll(0, max_bytes):
         assert len(records) == 1 or sum(len(record.value) for record in records) <= max_bytes
         seen += [len(record.value) for record in records]
+        assert not journal.poll(0, 0)
     assert seen == sizes
 
 
