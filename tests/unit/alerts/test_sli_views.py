@@ -162,11 +162,9 @@ def test_reading_windows_and_groups(store: Store) -> None:
     """One query gives every window of every group; a window of w seconds is the w / resolution buckets up to its end."""
     slo = make_slo()
     sync(store, [slo], 5, T0 - 60, SETTLE)
-    for second in range(60):
-        at = int(T0 + second) * 10**9
-        append_paths(
-            store, [path_row(start=at, total_ns=0), path_row(start=at, total_ns=0, pop="iad")][: 1 + second % 2]
-        )
+    seconds = [int(T0 + second) * 10**9 for second in range(60)]
+    append_paths(store, [path_row(start=at, total_ns=0) for at in seconds])
+    append_paths(store, [path_row(start=at, total_ns=0, pop="iad") for at in seconds[::2]])
     found = read_windows(store, [slo], [10, 30], T0 + 59)
     assert set(found) == {Group("edge-availability", "prod", "pop", p) for p in ("fra", "iad")}
     fra = found[Group("edge-availability", "prod", "pop", "fra")]
