@@ -247,10 +247,19 @@ def _walk(nodes: Sequence[_Node], tiers: Tiers) -> tuple[list[_Step], list[str]]
                 here = min(further, key=lambda n: (tiers.rank(n.span.tier), n.span.start_ns, n.span.span_id))
                 gaps.append(f"before:{here.span.tier}")
                 step.answered = _Candidate(answered.attempt if answered else None, here)
-    last = steps[-1]
-    if last.answered is not None and last.answered.child is None and not _explained(last.answered.span):
-        gaps.append(f"after:{last.node.span.tier}")
+    if _unanswered(steps[-1], tiers):
+        gaps.append(f"after:{steps[-1].node.span.tier}")
     return steps, gaps
+
+
+def _unanswered(last: _Step, tiers: Tiers) -> bool:
+    """Whether the way must have gone on behind its last hop: something answered of which there is no span."""
+    span = last.node.span
+    if last.answered is not None:
+        return last.answered.child is None and not _explained(last.answered.span)
+    # A client does not answer itself.
+    calls = span.kind == SpanKind.CLIENT or span.tier == tiers.first
+    return span.tier != tiers.api and calls and not _explained(span)
 
 
 def _down(node: _Node, tiers: Tiers) -> int:

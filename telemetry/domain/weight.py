@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 THRESHOLD: Final = r"(?:^|,)[ \t]*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;, \t]|$)"
-_PATTERN = re.compile(THRESHOLD)
+_PATTERN = re.compile(THRESHOLD.replace("$", r"\Z"))  # RE2's $ is Python's \Z
 _ALL = 1 << 56
 
 

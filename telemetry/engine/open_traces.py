@@ -95,7 +95,7 @@ class OpenTraces:
             return None
         looked_at = traces.order[ripe[traces.trace]]
         paths = assemble(spans.take(looked_at), strings, s.tiers)
-        closed = paths.complete | overdue[ripe]
+        closed = paths.settled | overdue[ripe]
         if not closed.any():
             return None
         last_offset = np.maximum.reduceat(spans.offset[traces.order], traces.first)[ripe]

@@ -11,6 +11,7 @@ from telemetry.engine.times import Times, times
 from telemetry.engine.tree import Forest, Pointers, build
 from telemetry.engine.verdicts import Verdicts, verdicts
 from telemetry.engine.walk import Ways, walk
+from telemetry.vocabulary import SpanKind
 
 
 @dataclass(slots=True)
@@ -55,6 +56,16 @@ class PathColumns:
         """Which paths have no gaps."""
         complete: Flags = self.gap_begin[1:] == self.gap_begin[:-1]
         return complete
+
+    @property
+    def settled(self) -> Flags:
+        """Which are complete and say why they end where they end: they reached the API, or failed before.
+
+        Of others, such as an answer out of a PoP's cache, spans of the hops below may still be on their way.
+        """
+        last = self.ways.begin[1:] - 1
+        settled: Flags = self.complete & (self.reached_api | self.hop_failed[last])
+        return settled
 
     def per_path(self, hop_values: I64) -> I64:
         """Sums of a hop column over each path."""
@@ -156,9 +167,11 @@ def _gaps(
     headless = ~dangling & (spans.tier[start] != strings.code(tiers.first))
     before = np.flatnonzero(ways.stitched)
     end = ways.head[last]
-    attempt = answer.attempt[end]
-    says_why = forest.bad[attempt] & ((spans.status[attempt] == 0) | (spans.flags[attempt] != 0))
-    after = ~is_api[last] & answer.answered[end] & (answer.child[end] < 0) & ~says_why
+    # What the last word came from: the attempt that answered, or a client's own span, for a client does not answer itself.
+    calls = (spans.kind[end] == SpanKind.CLIENT) | (spans.tier[end] == strings.code(tiers.first))
+    word = np.where(answer.answered[end], answer.attempt[end], end)
+    says_why = forest.bad[word] & ((spans.status[word] == 0) | (spans.flags[word] != 0))
+    after = ~is_api[last] & np.where(answer.answered[end], answer.child[end] < 0, calls) & ~says_why
     parts: list[tuple[Pointers, I64, I32]] = []
 
     def add(trace: Pointers, order: int | I64, codes: I32) -> None:

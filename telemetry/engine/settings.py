@@ -11,7 +11,7 @@ class EngineSettings:
 
     Attributes:
         tiers: the configured tiers.
-        complete_grace_ms: quiet time after which a structurally complete trace closes.
+        complete_grace_ms: quiet time after which a trace closes that is complete and reached the API, or says why not.
         grace_ms: quiet time after which any trace closes.
         max_age_ms: a trace closes at this age even if spans keep coming.
         max_spans_per_trace: a trace closes when it has more (hostile or broken sender); later spans of it are late.

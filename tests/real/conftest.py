@@ -8,6 +8,9 @@ import pytest
 from selenium import webdriver
 
 from tests.real.parts import chromium, clickhouse
+from tests.real.parts.kafka import kafka_broker
+
+__all__ = ["kafka_broker"]
 
 HERE = Path(__file__).parent
 
