@@ -52,7 +52,8 @@ def assemble(uid: str, title: str, description: str, variables: Sequence[Json], 
 def _data(value: object) -> object:
     if isinstance(value, Panel):
         return modern(value)
-    return value.to_json_data()  # type: ignore[attr-defined]  # grafanalib's objects, which ship no types
+    data: Json = value.to_json_data()  # type: ignore[attr-defined]  # grafanalib's objects, which ship no types
+    return {key: item for key, item in data.items() if item is not None}
 
 
 def dashboards() -> Mapping[str, Json]:

@@ -219,9 +219,10 @@ def _why() -> list[Panel]:
         panels.table(
             "Blamed components",
             "The components behind the range's failures, the most blamed first, with their commonest reason (known while "
-            "points are less than a minute apart). Page the owner of the first row.",
+            "the range is shorter than four hours). Page the owner of the first row.",
             blame.blamed_components(),
             (12, 30, 12, 8),
+            fine=True,
             overrides=[
                 override("Tier", custom_width=90),
                 override("PoP", custom_width=90),

@@ -12,7 +12,9 @@ from grafanalib.core import BarChart, BarGauge, GridPos, Panel, RowPanel, Stat, 
 DATASOURCE: Final = {"type": "grafana-clickhouse-datasource", "uid": "${datasource}"}
 PLUGIN_VERSION: Final = "4.20.0"
 MAX_DATA_POINTS: Final = 240
-"""Points a series, and so the interval of all panels: 15 s for an hour, a minute and the roll-up from four hours on."""
+"""Points a series, and so the interval of panels over time: 15 s for an hour, a minute and the roll-up from four hours on."""
+WHOLE_RANGE_POINTS: Final = 60
+"""The same for panels that show one value for the whole range: those read the roll-up from an hour on."""
 MIN_INTERVAL: Final = "5s"
 """Shorter ones hold too few requests for a share or a quantile to mean anything."""
 
@@ -50,7 +52,7 @@ def _common(title: str, description: str, sql: str, at: tuple[int, int, int, int
         "dataSource": DATASOURCE,
         "targets": [ClickHouseTarget(sql, query_format)],
         "gridPos": GridPos(h=h, w=w, x=x, y=y),
-        "maxDataPoints": MAX_DATA_POINTS,
+        "maxDataPoints": MAX_DATA_POINTS if query_format == TIME_SERIES else WHOLE_RANGE_POINTS,
         "interval": MIN_INTERVAL,
     }
 
@@ -162,10 +164,12 @@ def table(
     at: tuple[int, int, int, int],
     *,
     overrides: Sequence[Json] = (),
+    fine: bool = False,
 ) -> Table:
-    """Rows and columns; each column's unit and colour stand in its override."""
+    """Rows and columns; each column's unit and colour stand in its override. A ``fine`` one reads single requests longer."""
+    common = _common(title, description, sql, at, TABLE)
     return Table(
-        **_common(title, description, sql, at, TABLE),
+        **(common | {"maxDataPoints": MAX_DATA_POINTS} if fine else common),
         overrides=list(overrides),
         thresholds=thresholds(((None, "text"),)),
         extraJson={

@@ -1,7 +1,6 @@
 """Request paths as a fleet of three PoPs would leave them, with an incident in one: for tests, and for looking.
 
 The rows are made by ClickHouse itself from numbers and a hash, so the same arguments give the same rows.
-``python tests/unit/dashboards/sample_data.py DIR`` serves the page over two hours of them.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -55,6 +56,13 @@ def ask(store: Store, uid: str, name: str, range_: TimeRange, **chosen: Sequence
     answer = Runner(store).panel(board, panel, view(board, range_, **chosen))
     (frame,) = answer["frames"]
     return {" ".join(f["labels"].values()) or f["name"]: f["values"] for f in frame["fields"]}
+
+
+def refill(store: Store, sample: Sample) -> None:
+    """Only this sample."""
+    for table in ("request_paths", "path_1m", "hop_1m"):
+        store.execute(f"TRUNCATE TABLE {table}")
+    insert(store, sample)
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
@@ -204,9 +212,26 @@ def test_everything_is_weighted(store: Store, sample: Sample) -> None:
             rows = ask(store, "edgepath-overview", "By PoP", choose_range(sample))
             assert rows["Failed"][0] > 5 * failed
     finally:
-        for table in ("request_paths", "path_1m", "hop_1m"):
-            store.execute(f"TRUNCATE TABLE {table}")
-        insert(store, sample)
+        refill(store, sample)
+
+
+@pytest.mark.parametrize("hours", [0.2, 8])
+def test_no_curve_drops_at_its_right_end(store: Store, sample: Sample, hours: float) -> None:
+    """While traffic flows on, the newest point tells its true rate: of whole buckets, or of the minutes that have settled."""
+    now = datetime.now(UTC)
+    refill(store, Sample(now.replace(second=0, microsecond=0) - timedelta(minutes=20), 22, 20, incident=None))
+    try:
+        to_ms = int(now.timestamp() * 1000)
+        series = ask(store, "edgepath-overview", "Requests by outcome", TimeRange(to_ms - int(hours * HOUR_MS), to_ms))
+        rates = [
+            sum(values[i] for name, values in series.items() if name != "time") for i in range(len(series["time"]))
+        ]
+
+        assert rates[-1] == pytest.approx(20, rel=0.1)
+        assert rates[-2] == pytest.approx(20, rel=0.1)
+        assert series["time"][-1] > to_ms - 200_000
+    finally:
+        refill(store, sample)
 
 
 def test_the_waterfall_is_of_the_chosen_request(store: Store, sample: Sample) -> None:

@@ -94,7 +94,7 @@ function paint(plot, legend, panel, series, answer, hiddenNames, stacked, redraw
     hovermode: "x unified",
     hoverlabel: HOVER,
     dragmode: "zoom",
-    xaxis: { type: "date", range: [toAxis(answer.from), toAxis(answer.to)], gridcolor: GRID, linecolor: GRID, zeroline: false, tickformatstops: TICKS, hoverformat: "%H:%M:%S", nticks: 8, spikecolor: "#77839a", spikethickness: -1, spikedash: "solid" },
+    xaxis: { type: "date", range: [toAxis(answer.from), toAxis(answer.to)], gridcolor: GRID, linecolor: GRID, zeroline: false, tickformatstops: TICKS, hoverformat: "%H:%M:%S", nticks: Math.max(3, Math.floor(plot.clientWidth / 90)), tickangle: 0, spikecolor: "#77839a", spikethickness: -1, spikedash: "solid" },
     yaxis: { gridcolor: GRID, zeroline: false, rangemode: minimum === 0 ? "tozero" : "normal", ticksuffix: scale.suffix, fixedrange: true, nticks: 6, ticklabelstandoff: 6, separatethousands: true },
   };
   // The legend first: it takes its height from the plot.
