@@ -135,7 +135,7 @@ def test_a_panel_runs_its_own_query_with_limits(client: TestClient, store: Noted
     answer = client.get("/api/boards/edgepath-overview/panels/1?from=now-1h&to=now&var-pop=fra&var-pop=i'ad")
 
     (sql,) = store.asked
-    assert answer.json()["interval_ms"] == 15_000
+    assert answer.json()["interval_ms"] == 60_000
     assert (answer.json()["from"], answer.json()["to"]) == (1777892400000, 1777896000000)
     assert "pop IN ('fra','i\\'ad')" in sql
     assert "route IN" not in sql
