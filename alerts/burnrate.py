@@ -129,10 +129,17 @@ def is_over(counts: Counts, objective: Decimal, factor: Decimal) -> bool:
     return Fraction(counts.bad) > Fraction(factor) * (1 - Fraction(objective)) * Fraction(counts.total)
 
 
-def budget_left(counts: Counts, objective: Decimal) -> float | None:
-    """Share of the period's error budget that is left: 1 all, 0 none, negative when overspent; None without events."""
+def budget_left(counts: Counts, objective: Decimal, covered: float = 1.0) -> float | None:
+    """Share of the period's error budget that is left: 1 all, 0 none, negative when overspent; None without events.
+
+    Args:
+        counts: what is known of the period.
+        objective: as a ratio.
+        covered: the share of the period of which that is all; the rest is taken to see as many requests a day. An hour of a
+            total outage in a history of a day has not burnt 30 days' budget 40 times over, but once and a third.
+    """
     burnt = burn_rate(counts, objective)
-    return None if burnt is None else 1.0 - burnt
+    return None if burnt is None else 1.0 - burnt * covered
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,15 @@ def read_windows(
             counts = [Counts(float(g), float(t), int(gp), int(tp)) for g, t, gp, tp in zip(*sums, strict=True)]
             found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
     return found
+
+
+def covered_shares(store: Store, slos: Sequence[Slo], now: float) -> dict[str, float]:
+    """How much of its period each SLO has data of, by name: from its oldest bucket to ``now``, at most 1.
+
+    Raises:
+        StoreError: ClickHouse refused it.
+        UnavailableError: ClickHouse does not answer.
+    """
+    sql = f"SELECT slo, toInt64(toUnixTimestamp(min(bucket))) FROM {SLI_1M} WHERE has({{slos:Array(String)}}, slo) GROUP BY slo"  # noqa: S608
+    first = {str(slo): int(at) for slo, at in store.query(sql, {"slos": [s.name for s in slos]}).rows}
+    return {s.name: min(1.0, max(0.0, now - first.get(s.name, 0)) / s.period_seconds) for s in slos}

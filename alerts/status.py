@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alerts.burnrate import Counts, budget_left, burn_rate
-from alerts.sli_reads import Group, read_windows
+from alerts.sli_reads import Group, covered_shares, read_windows
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
 
@@ -51,6 +51,7 @@ def status(store: Store, slos: Sequence[Slo], now: float) -> list[BudgetStatus]:
     """
     windows = sorted({HOUR, *(slo.period_seconds for slo in slos)})
     counts = read_windows(store, slos, windows, now)
+    covered = covered_shares(store, slos, now)
     lines = []
     for slo in slos:
         groups = sorted(g for g in counts if g.slo == slo.name and not counts[g][slo.period_seconds].empty)
@@ -68,7 +69,7 @@ def status(store: Store, slos: Sequence[Slo], now: float) -> list[BudgetStatus]:
                     good=whole.good,
                     total=whole.total,
                     sli=None if whole.empty else 1 - whole.bad_ratio,
-                    budget_left=budget_left(whole, slo.objective),
+                    budget_left=budget_left(whole, slo.objective, covered[slo.name]),
                     burn_1h=burn_rate(hour, slo.objective),
                 )
             )

@@ -22,7 +22,7 @@ from alerts.burnrate import (
 )
 from alerts.notify import Notifier
 from alerts.page import PageEvent, dashboard_url
-from alerts.sli_reads import Group, read_windows
+from alerts.sli_reads import Group, covered_shares, read_windows
 from alerts.slos.model import Slo
 from alerts.watch_state import AlertKey, OpenAlert
 from telemetry.errors import EdgepathError
@@ -215,10 +215,11 @@ class Watcher:
     def _budget(self, slo: Slo, group: Group, now: float) -> float | None:
         try:
             counts = read_windows(self._store, [slo], [slo.period_seconds], now)
+            covered = covered_shares(self._store, [slo], now)[slo.name]
         except EdgepathError as error:
             _log.error("the budget of %s could not be read: %s", slo.name, error)
             return None
-        return budget_left(counts.get(group, {}).get(slo.period_seconds, Counts()), slo.objective)
+        return budget_left(counts.get(group, {}).get(slo.period_seconds, Counts()), slo.objective, covered)
 
     def _tell(self, events: Sequence[PageEvent], now: float) -> None:
         opened = self.open_events()

@@ -161,6 +161,11 @@ class FakeStore:
         if "FROM system.tables" in sql or "SELECT DISTINCT" in sql:
             return Result((), [])
         assert "FROM sli_1m" in sql, sql
+        if "min(bucket)" in sql:
+            oldest: dict[str, int] = {}
+            for (slo, *_), buckets in self.buckets.items():
+                oldest[slo] = min(*buckets, oldest.get(slo, 1 << 62))
+            return Result(("slo", "at"), list(oldest.items()))
         rows = []
         for key, buckets in self.buckets.items():
             sums = [[0.0] * len(given["windows"]) for _ in range(4)]

@@ -97,6 +97,9 @@ def test_burn_rate_and_budget() -> None:
     assert budget_left(counts, Decimal("0.9")) == pytest.approx(0.856)
     assert burn_rate(Counts(), OBJECTIVE) is None
     assert budget_left(Counts(), OBJECTIVE) is None
+    assert budget_left(Counts(good=0, total=10, good_paths=0, total_paths=10), Decimal("0.9"), 0.02) == pytest.approx(
+        0.8
+    )
 
 
 def test_exactly_the_factor_does_not_fire() -> None:

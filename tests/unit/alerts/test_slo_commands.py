@@ -93,13 +93,14 @@ def test_status_shows_budgets(opened: Store) -> None:
     )
     lines = json.loads(run(slo, "status", "--data", "x", "--json").output)
     by_name = {line["slo"]: line for line in lines}
-    assert by_name["edge-availability"]["budget_left"] == pytest.approx(0.6)
+    # 0.4 of the budget of the two minutes that are known, which are a small part of the 30 days.
+    assert 0.9999 < by_name["edge-availability"]["budget_left"] < 1
     assert by_name["edge-availability"]["burn_1h"] == pytest.approx(0.4)
     assert by_name["edge-availability"]["sli"] == pytest.approx(0.9996)
     assert by_name["edge-availability"]["value"] == "fra"
     assert by_name["edge-latency"]["budget_left"] == 1.0
     table = run(slo, "status", "--data", "x").output
-    assert "60.0%" in table
+    assert "100.0%" in table
     assert "99.9600%" in table
 
 
