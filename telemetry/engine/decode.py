@@ -21,6 +21,13 @@ from telemetry.feeds.base import Record
 from telemetry.store.chdb import ChdbEngine, memory_file
 
 _MEMORY_LIMIT = 241
+_BAD_BYTES = {
+    32,
+    33,
+    436,
+    444,
+}  # what ClickHouse says of messages that are cut short, corrupted, or hold absurd numbers
+_LOOKED_AT = 4 * 4 * normalize.ROUTE_LENGTH  # bytes: normalize looks at 4 * length characters of up to 4 bytes
 _SETTINGS = (
     "max_threads = 1, input_format_parallel_parsing = 0, output_format_arrow_low_cardinality_as_dictionary = 1, "
     "output_format_arrow_use_signed_indexes_for_dictionary = 1, max_block_size = 65536"
@@ -64,9 +71,9 @@ class Decoder:
         try:
             return self._decode(records)
         except StoreError as error:
-            if error.code == _MEMORY_LIMIT and len(records) == 1:
-                raise
             if len(records) == 1:
+                if error.code not in _BAD_BYTES and (error.code == _MEMORY_LIMIT or not self._well()):
+                    raise
                 return Decoded(
                     SpanColumns.empty(), [(records[0], f"not an OTLP TracesData message (error {error.code})")]
                 )
@@ -75,6 +82,14 @@ class Decoder:
         return Decoded(
             SpanColumns.concat([left.spans, right.spans]), left.rejected + right.rejected, left.invalid + right.invalid
         )
+
+    def _well(self) -> bool:
+        """Whether the engine decodes a message that is surely right: then the bytes are to blame, not the engine."""
+        try:
+            self._decode([Record(0, 0, 0, b"")])
+        except StoreError:
+            return False
+        return True
 
     def close(self) -> None:
         """Remove the schema file."""
@@ -150,7 +165,9 @@ class Decoder:
 
 @lru_cache(maxsize=16)
 def _remembering(clean: Callable[[str], str]) -> Callable[[bytes], str]:
-    return lru_cache(maxsize=16384)(lambda value: clean(value.decode("utf-8", "replace")))
+    remembered = lru_cache(maxsize=16384)(lambda value: clean(value.decode("utf-8", "replace")))
+    # No longer than what ``clean`` looks at: hostile strings must not fill the memory as keys.
+    return lambda value: remembered(value[:_LOOKED_AT])
 
 
 def _numbers(table: "pa.Table", name: str) -> Any:
