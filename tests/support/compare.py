@@ -2,7 +2,8 @@
 
 from telemetry.domain.outcome import Verdict
 from telemetry.domain.paths import Hop, RequestPath
-from telemetry.engine.columns import Strings
+from telemetry.domain.spans import Span
+from telemetry.engine.columns import STRING_COLUMNS, SpanColumns, Strings
 from telemetry.engine.paths import PathColumns
 from telemetry.vocabulary import Outcome
 
@@ -70,3 +71,25 @@ def _hop(columns: PathColumns, strings: Strings, j: int) -> Hop:
         attempts=int(times.attempts[j]),
         failed=bool(columns.hop_failed[j]),
     )
+
+
+def spans_of(columns: SpanColumns, strings: Strings) -> list[Span]:
+    """The engine's spans as the domain's."""
+    return [
+        Span(
+            trace_id=int(columns.trace_high[i]).to_bytes(8) + int(columns.trace_low[i]).to_bytes(8),
+            span_id=int(columns.span_id[i]),
+            parent_id=int(columns.parent_id[i]),
+            kind=int(columns.kind[i]),
+            start_ns=int(columns.start[i]),
+            duration_ns=int(columns.duration[i]),
+            status=int(columns.status[i]),
+            side_call=bool(columns.side_call[i]),
+            weight=float(columns.weight[i]),
+            client_hash=int(columns.client_hash[i]),
+            arrival_ms=int(columns.arrival_ms[i]),
+            offset=int(columns.offset[i]),
+            **{name: strings.text(int(getattr(columns, name)[i])) for name in STRING_COLUMNS},
+        )
+        for i in range(len(columns))
+    ]
