@@ -32,8 +32,6 @@ from telemetry.feeds.kafka import KafkaFeed, KafkaSink, Kind, ensure_topic
 from telemetry.feeds.otlp import GrpcReceiver, HttpReceiver
 from telemetry.feeds.sink import PartialError
 
-pytest_plugins = ["tests.real.parts.kafka"]
-
 PARTITIONS = 4
 OpenFeed = Callable[..., KafkaFeed]
 
@@ -472,7 +470,7 @@ def test_new_partitions_are_used(kafka_broker: KafkaBroker) -> None:
     sink.accept(request(range(1, 41)))
     sink.close()
     found: dict[bytes, list[int]] = {}
-    for message in raw(kafka_broker.bootstrap, name):
+    for message in sorted(raw(kafka_broker.bootstrap, name), key=lambda message: message.timestamp):
         for trace, *_ in spans_in([message.value]):
             found.setdefault(trace, []).append(message.partition)
     assert {partitions[0] for partitions in found.values()} == {0}

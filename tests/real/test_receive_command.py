@@ -16,8 +16,6 @@ from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.feeds.base import Record
 from telemetry.feeds.kafka import KafkaFeed
 
-pytest_plugins = ["tests.real.parts.kafka"]
-
 COMMAND = [sys.executable, "-c", "from telemetry.cli.receive import receive; receive(prog_name='edgepath receive')"]
 
 
