@@ -178,9 +178,13 @@ class KafkaBroker:
             raise UnavailableError(f"Kafka at {self.bootstrap} did not create topic {name}: {error}") from error
 
     def _format(self, tool: list[str], settings: Path) -> None:
+        # It may begin with a "-": as an argument of its own it would be taken for an option.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
-            [*tool, "format", "-t", cluster, "-c", str(settings)], capture_output=True, text=True, check=False
+            [*tool, "format", f"--cluster-id={cluster}", "-c", str(settings)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             raise ConfigurationError(f"Kafka cannot use {self._directory}: {_last_line(done.stderr or done.stdout)}")
