@@ -31,18 +31,17 @@ def blamed_over_time() -> str:
 
 
 def blamed_components() -> str:
-    """A table of the components blamed for the range's failures, the most blamed first.
-
-    The reason is known for short ranges only: the roll-up does not keep it.
-    """
+    """A table of the components blamed for the range's failures, the most blamed first, each with its main reason."""
+    place = "blamed_tier AS tier, blamed_pop AS where_, blamed_component AS component, blame_reason AS reason"
     rows = path_rows(
-        "blamed_tier AS tier, blamed_pop AS where_, blamed_component AS component, '' AS reason, sum(requests) AS n",
-        "blamed_tier AS tier, blamed_pop AS where_, blamed_component AS component, "
-        "toString(topKWeighted(1)(blame_reason, toUInt64(round(weight * 1000)))[1]) AS reason, sum(weight) AS n",
-        "tier, where_, component",
+        f"{place}, sum(requests) AS n",
+        f"{place}, sum(weight) AS n",
+        "tier, where_, component, reason",
         where=_WHERE,
     )
     return (
-        'SELECT tier AS "Tier", where_ AS "PoP", component AS "Component", reason AS "Main reason", '
-        f'n AS "Failed", n / sum(n) OVER () AS "Of all failures" FROM (\n  {rows}\n) ORDER BY n DESC LIMIT 50'
+        'SELECT tier AS "Tier", where_ AS "PoP", component AS "Component", main AS "Main reason", '
+        'failed AS "Failed", failed / sum(failed) OVER () AS "Of all failures" FROM (\n'
+        "  SELECT tier, where_, component, argMax(reason, n) AS main, sum(n) AS failed FROM (\n"
+        f"  {rows}\n  ) GROUP BY tier, where_, component\n) ORDER BY failed DESC LIMIT 50"
     )

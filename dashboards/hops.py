@@ -90,7 +90,7 @@ def hop_table() -> str:
         f"sum(weight) AS n, quantilesBFloat16Weighted({LEVELS})(hops.self_ns, {WEIGHT}) AS q, "
         f"quantilesBFloat16Weighted({LEVELS})(hops.network_ns, {WEIGHT}) AS net, "
         f"sumIf(weight, hops.failed) AS n_failed, "
-        f"sumIf(weight, outcome != 'ok' AND hops.tier = blamed_tier AND hops.component = blamed_component "
+        f"sumIf(weight, {FAILED} AND hops.tier = blamed_tier AND hops.component = blamed_component "
         f"AND hops.pop = blamed_pop) AS n_blamed, sum(hops.attempts * weight) AS n_attempts",
         "tier_, pop_, component_",
     )

@@ -218,8 +218,8 @@ def _why() -> list[Panel]:
         ),
         panels.table(
             "Blamed components",
-            "The components behind the range's failures, the most blamed first, with their commonest reason (known while "
-            "the range is shorter than four hours). Page the owner of the first row.",
+            "The components behind the range's failures, the most blamed first, each with its commonest reason. Page "
+            "the owner of the first row.",
             blame.blamed_components(),
             (12, 30, 12, 8),
             fine=True,

@@ -70,7 +70,8 @@ def _by_hop() -> list[Panel]:
         panels.table(
             "Hops",
             "Each component on the way. The share it answered with an error counts its own errors and those passed on, 4xx "
-            "included; blamed is the share that went wrong here first. Errors without blame: it only passes on.",
+            "included; blamed is the share that failed (edge_error, api_error, timeout) and went wrong here. Errors without "
+            "blame: it only passes on.",
             hops.hop_table(),
             (0, 11, 24, 8),
             overrides=[

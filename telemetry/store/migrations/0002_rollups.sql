@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS path_1m
     blamed_tier      LowCardinality(String),
     blamed_component LowCardinality(String),
     blamed_pop       LowCardinality(String),
+    blame_reason     LowCardinality(String),
     requests         SimpleAggregateFunction(sum, Float64) COMMENT 'weighted',
     paths            SimpleAggregateFunction(sum, UInt64) COMMENT 'stored rows',
     complete         SimpleAggregateFunction(sum, UInt64),
@@ -27,14 +28,15 @@ CREATE TABLE IF NOT EXISTS path_1m
     clients          AggregateFunction(uniqCombined64, UInt64)
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop)
+ORDER BY (minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop,
+          blame_reason)
 TTL minute + INTERVAL 400 DAY
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS path_1m_view TO path_1m AS
 SELECT
     toStartOfMinute(toDateTime(start, 'UTC')) AS minute,
-    environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop,
+    environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop, blame_reason,
     sum(p.weight) AS requests,
     count() AS paths,
     countIf(p.complete) AS complete,
@@ -49,7 +51,7 @@ SELECT
     quantilesBFloat16WeightedState(0.5, 0.9, 0.95, 0.99, 0.999)(p.edge_ns, toUInt64(round(p.weight * 1000))) AS edge_quantiles,
     uniqCombined64State(p.client_hash) AS clients
 FROM request_paths AS p
-GROUP BY minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop;
+GROUP BY minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop, blame_reason;
 
 CREATE TABLE IF NOT EXISTS hop_1m
 (
@@ -62,7 +64,7 @@ CREATE TABLE IF NOT EXISTS hop_1m
     hop_pop          LowCardinality(String) COMMENT 'PoP or zone of the hop itself',
     requests         SimpleAggregateFunction(sum, Float64),
     failed           SimpleAggregateFunction(sum, Float64) COMMENT 'requests that this hop answered with an error, its own or passed on',
-    blamed           SimpleAggregateFunction(sum, Float64) COMMENT 'requests whose failure this hop is blamed for',
+    blamed           SimpleAggregateFunction(sum, Float64) COMMENT 'failed requests (edge_error, api_error, timeout) that this hop is blamed for',
     attempts         SimpleAggregateFunction(sum, Float64),
     duration_ns      SimpleAggregateFunction(sum, Float64),
     self_ns          SimpleAggregateFunction(sum, Float64),
@@ -85,7 +87,8 @@ SELECT
     h.3 AS hop_pop,
     sum(weight) AS requests,
     sumIf(weight, h.4) AS failed,
-    sumIf(weight, outcome != 'ok' AND h.1 = blamed_tier AND h.2 = blamed_component AND h.3 = blamed_pop) AS blamed,
+    sumIf(weight, outcome IN ('edge_error', 'api_error', 'timeout') AND h.1 = blamed_tier AND h.2 = blamed_component
+        AND h.3 = blamed_pop) AS blamed,
     sum(weight * h.5) AS attempts,
     sum(weight * h.6) AS duration_ns,
     sum(weight * h.7) AS self_ns,
