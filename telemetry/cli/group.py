@@ -59,4 +59,6 @@ def edgepath(log_level: str) -> None:
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if log_level == "warning":
-        logging.getLogger("kafka").setLevel(logging.ERROR)  # it warns of every rebalance and slow callback
+        # These tell of every refused connection by themselves; what it means, our own messages say.
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+        logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -94,6 +95,7 @@ class Pipeline:
         self._flush_due = 0.0
         self._polled: list[Record] = []
         self._polled_bytes = 0
+        self._rejected: deque[tuple[Record, str]] = deque()
         self._trouble = ""
         self._lag = 0
 
@@ -126,7 +128,11 @@ class Pipeline:
         Raises:
             EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
         """
-        self._follow_assignment()
+        try:
+            self._follow_assignment()
+        except EdgepathError:
+            self._feed.poll(0.0, 0)  # a member that falls silent loses its partitions, and the next one would fare no better
+            raise
         s = self._settings
         full = self._engine.full or len(self._outbox.waiting) >= s.max_waiting_batches
         room = 0 if full else max(0, s.flush_bytes - self._polled_bytes)
@@ -139,6 +145,7 @@ class Pipeline:
             self._flush_due = now + s.flush_seconds
             caught_up = not self._polled and self._lag == 0
             self._take()
+            self._put_aside()
             self._close(caught_up=caught_up)
         self._outbox.send(now, self._landed)
         if full and not records:
@@ -175,6 +182,7 @@ class Pipeline:
                 self._outbox.forget(partition)
                 self._committed.pop(partition, None)
                 self._polled = [r for r in self._polled if r.partition != partition]
+                self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
         for partition, committed in assigned.items():
             if partition not in self._engine.partitions:
                 now_ms = self._wall_ms()
@@ -199,10 +207,16 @@ class Pipeline:
         """Decode what was polled. A statement has a price of its own, so it is done for many records at once."""
         if not self._polled:
             return
-        for record, reason in self._engine.ingest(self._polled):
-            _log.error("a record that cannot be decoded is put aside: %s", reason)
-            self._feed.reject(record, reason)
+        self._rejected += self._engine.ingest(self._polled)
         self._polled, self._polled_bytes = [], 0
+
+    def _put_aside(self) -> None:
+        """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
+        while self._rejected:
+            record, reason = self._rejected[0]
+            self._feed.reject(record, reason)
+            _log.error("a record that cannot be decoded was put aside: %s", reason)
+            self._rejected.popleft()
 
     def _close(self, *, caught_up: bool) -> None:
         for partition in self._engine.partitions:

