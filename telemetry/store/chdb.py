@@ -7,6 +7,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +16,13 @@ import pyarrow as pa
 
 from telemetry.errors import ConfigurationError, StoreError
 from telemetry.store.base import Parameter, Result
-from telemetry.store.values import column_values, error_code, parameter_text
+from telemetry.store.values import column_values, error_code, holds_seconds, parameter_text
 
 _ARROW = (
     "output_format_arrow_string_as_string = 0, output_format_arrow_fixed_string_as_fixed_byte_array = 1, "
     "output_format_arrow_compression_method = 'none'"
 )
+_LAST_STATEMENT_SECONDS = 30.0
 
 
 class ChdbEngine:
@@ -48,6 +50,7 @@ class ChdbEngine:
             ) from error
         self.path = path
         self.database = database
+        self._sessions = sessions
         self._room = threading.BoundedSemaphore(sessions)
         self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
         self._open = True
@@ -114,20 +117,24 @@ class ChdbEngine:
         answer = self.run(sql, "Arrow", parameters)
         table = pa.ipc.open_file(pa.BufferReader(answer)).read_all()
         kinds: dict[str, str] = {}
-        if any(pa.types.is_uint32(field.type) for field in table.schema):
+        if any(holds_seconds(field.type) for field in table.schema):
             # Arrow has no DateTime: it comes as a bare number of seconds. Ask which of them are times.
-            described = self.run(f"DESCRIBE TABLE ({sql})", "Arrow", parameters)
+            described = self.run(f"DESCRIBE TABLE (\n{sql}\n)", "Arrow", parameters)
             rows = pa.ipc.open_file(pa.BufferReader(described)).read_all().to_pylist()
             kinds = {_text(row["name"]): _text(row["type"]) for row in rows}
         named = [column_values(table.column(i), kinds.get(name, "")) for i, name in enumerate(table.column_names)]
         return Result(tuple(table.column_names), list(zip(*named, strict=True)))
 
     def close(self) -> None:
-        """Close all sessions; a second time does nothing. Statements under way end first."""
+        """Close all sessions; a second time does nothing. Statements under way may end first, within half a minute."""
         self._open = False
+        deadline = time.monotonic() + _LAST_STATEMENT_SECONDS
+        ended = sum(self._room.acquire(timeout=max(0, deadline - time.monotonic())) for _ in range(self._sessions))
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()
+        if ended:
+            self._room.release(ended)
 
 
 @contextlib.contextmanager

@@ -19,8 +19,11 @@ from telemetry.errors import ConfigurationError, StoreError, UnavailableError
 from telemetry.store.base import Block, Parameter, Result
 from telemetry.store.chdb import ChdbEngine, memory_file
 from telemetry.store.inserts import insert_statement
+from telemetry.store.values import error_code
 
-_UNREACHABLE = {209, 210, 279, 1000}  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED, POCO_EXCEPTION
+_UNREACHABLE = {209, 210, 279, 519, 1000}  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_..., NO_REMOTE_..., POCO_EXCEPTION
+_ATTEMPTS_FAILED = {279, 519}  # ALL_CONNECTION_TRIES_FAILED, NO_REMOTE_SHARD_AVAILABLE: why, stands further down
+_UNKNOWN_TABLE = 60
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,19 @@ class ServerAddress:
 class ServerStore:
     """A :class:`telemetry.store.base.Store` on a ClickHouse server."""
 
-    def __init__(self, address: ServerAddress, engine: ChdbEngine | None = None, *, connect_seconds: float = 5) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        engine: ChdbEngine | None = None,
+        *,
+        connect_seconds: float = 5,
+        answer_seconds: float = 120,
+    ) -> None:
         """Speak to ``address``; ``engine`` sends the blocks and may be left out where nothing is appended."""
         self._address = address
         self._engine = engine
         self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
         self.ensure_database()
 
@@ -115,9 +126,12 @@ class ServerStore:
                 self._engine.run(insert_statement(f"FUNCTION {function}({literals})", block, path))
             except StoreError as error:
                 # ClickHouse's message can repeat the statement, and so the password: neither shown nor chained.
-                text = str(error).replace(address.password, "***") if address.password else str(error)
-                kind = UnavailableError if error.code in _UNREACHABLE else StoreError
-                raise kind(f"ClickHouse at {address}: {text}") from None
+                text, code = _reason(error)
+                for secret in filter(None, (_quote(address.password)[1:-1], address.password)):
+                    text = text.replace(secret, "***")
+                if code in _UNREACHABLE:
+                    raise UnavailableError(f"ClickHouse at {address} does not answer: {text}") from None
+                raise StoreError(f"ClickHouse at {address}: {text}", code) from None
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -135,7 +149,7 @@ class ServerStore:
             database=database or address.database,
             secure=address.secure,
             connect_timeout=self._connect_seconds,
-            send_receive_timeout=120,
+            send_receive_timeout=self._answer_seconds,
             compression=False,
             client_name="edgepath",
             settings={"server_side_params": True, "strings_as_bytes": True},
@@ -170,6 +184,18 @@ class ServerStore:
             raise StoreError(f"ClickHouse at {self._address}: {' '.join(text)[:500]}", int(error.code or 0)) from error
 
 
+def _reason(error: StoreError) -> tuple[str, int]:
+    """What ClickHouse says and its code; of ``remote()``'s failed attempts, what they failed of."""
+    if error.code not in _ATTEMPTS_FAILED:
+        return str(error), error.code
+    for line in map(str.strip, str(error.__cause__).splitlines()):
+        if line.startswith("There is no table"):
+            return line, _UNKNOWN_TABLE
+        if error_code(line) not in (0, *_ATTEMPTS_FAILED):
+            return line[:500], error_code(line)
+    return str(error), error.code
+
+
 def _quote(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
@@ -180,7 +206,7 @@ def _converter(kind: str) -> Callable[[Any], Any] | None:
         return _utc
     if "FixedString" in kind:
         return None
-    return _decoded if "String" in kind or "Enum" in kind else None
+    return _decoded if any(word in kind for word in ("String", "Enum", "DateTime")) else None
 
 
 def _utc(value: datetime) -> datetime:
@@ -190,6 +216,8 @@ def _utc(value: datetime) -> datetime:
 def _decoded(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if isinstance(value, datetime):
+        return _utc(value)
     if isinstance(value, list):
         return [_decoded(v) for v in value]
     if isinstance(value, tuple):

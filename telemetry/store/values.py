@@ -9,6 +9,7 @@ import pyarrow as pa
 from telemetry.store.base import Parameter
 
 _CODE = re.compile(r"Code:\s*(\d+)")
+_SECONDS = re.compile(r"DateTime(?!64)")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f"})
 
 
@@ -37,8 +38,8 @@ def error_code(message: str) -> int:
 
 def column_values(column: "pa.ChunkedArray", kind: str = "") -> list[Any]:
     """A column as plain Python values (see :class:`telemetry.store.base.Result`); ``kind`` is the type if known."""
-    if kind.startswith("DateTime") and pa.types.is_uint32(column.type):
-        return [datetime.fromtimestamp(v, UTC) for v in column.to_pylist()]
+    if _SECONDS.search(kind) and holds_seconds(column.type):
+        return [_time(v) for v in column.to_pylist()]
     if pa.types.is_timestamp(column.type):
         return [
             None if v is None else datetime.fromtimestamp(v // 10**6, UTC).replace(microsecond=v % 10**6)
@@ -47,6 +48,19 @@ def column_values(column: "pa.ChunkedArray", kind: str = "") -> list[Any]:
     if _plain(column.type):
         return list(column.to_pylist())
     return [_value(v, column.type) for v in column.to_pylist()]
+
+
+def holds_seconds(kind: "pa.DataType") -> bool:
+    """Whether it could be a DateTime, for which Arrow has no type: a bare number of seconds, or a list of them."""
+    if pa.types.is_list(kind):
+        return holds_seconds(kind.value_type)
+    return bool(pa.types.is_uint32(kind))
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_time(v) for v in value]
+    return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
 def _plain(kind: "pa.DataType") -> bool:
