@@ -1,0 +1,1 @@
+"""The parts: one module each; a function takes the folder with the workload and returns one sample a name."""

@@ -1,0 +1,81 @@
+"""What can be measured: tasks, each run in a process of its own, once a round."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.bench.measure import Ratio
+
+
+@dataclass(frozen=True)
+class Task:
+    """One process's worth of measuring.
+
+    Attributes:
+        name: its part, a dot, and which one; or its part alone.
+        function: ``module:function`` below ``tests.bench.parts``; takes a folder with the workload, returns samples.
+        needs: tasks whose figures are its baselines.
+        rounds: how often it runs, at most.
+    """
+
+    name: str
+    function: str
+    needs: tuple[str, ...] = ()
+    rounds: int = 3
+
+    @property
+    def part(self) -> str:
+        """What ``ONLY`` names."""
+        return self.name.partition(".")[0]
+
+
+TASKS: Final = (
+    Task("plain", "plain:run"),
+    Task("consumer.batch", "consumer:batch", needs=("plain",)),
+    Task("consumer.keyed", "consumer:keyed", needs=("plain",)),
+    Task("engine", "engine:run"),
+    Task("store", "store:run"),
+    Task("sdk.asgi", "sdk:asgi"),
+    Task("sdk.import", "sdk_import:run"),
+)
+
+RATIOS: Final = (
+    Ratio(
+        "consumer.vs_plain_python",
+        "consumer.batch.spans_per_cpu_second",
+        "plain.batch.rows.spans_per_cpu_second",
+    ),
+    Ratio(
+        "consumer.vs_plain_python_paths",
+        "consumer.batch.spans_per_cpu_second",
+        "plain.batch.paths.spans_per_cpu_second",
+    ),
+    Ratio(
+        "consumer.keyed.vs_plain_python",
+        "consumer.keyed.spans_per_cpu_second",
+        "plain.keyed.rows.spans_per_cpu_second",
+    ),
+    Ratio("sdk.asgi.vs_plain_sdk", "sdk.asgi.us_per_request", "sdk.asgi.plain_sdk.us_per_request"),
+    Ratio("sdk.hop.vs_plain_sdk", "sdk.hop.us_per_span", "sdk.plain_sdk.us_per_span"),
+)
+
+
+def chosen(only: str, tasks: Sequence[Task] = TASKS) -> list[Task]:
+    """The tasks that ``only`` names, parts or tasks with commas between, and what they need; all if it is empty.
+
+    Raises:
+        ValueError: one of the names is nobody's.
+    """
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    if not wanted:
+        return list(tasks)
+    by_name: Mapping[str, Task] = {task.name: task for task in tasks}
+    found: set[str] = set()
+    for name in wanted:
+        meant = [task for task in tasks if name in (task.name, task.part)]
+        if not meant:
+            known = ", ".join(sorted({task.part for task in tasks} | set(by_name)))
+            raise ValueError(f"ONLY={name} is no part; there are: {known}")
+        for task in meant:
+            found |= {task.name, *task.needs}
+    return [task for task in tasks if task.name in found]
