@@ -131,7 +131,9 @@ class Pipeline:
         try:
             self._follow_assignment()
         except EdgepathError:
-            self._feed.poll(0.0, 0)  # a member that falls silent loses its partitions, and the next one would fare no better
+            self._feed.poll(
+                0.0, 0
+            )  # a member that falls silent loses its partitions, and the next one would fare no better
             raise
         s = self._settings
         full = self._engine.full or len(self._outbox.waiting) >= s.max_waiting_batches
