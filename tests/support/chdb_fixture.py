@@ -6,6 +6,7 @@ run in one process in any order. Who must have a path of their own (a restart, a
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,19 @@ from telemetry.store.embedded import EmbeddedStore
 
 OpenEngine = Callable[[], ChdbEngine]
 _numbers = itertools.count(1)
+_in_use: list[Path] = []
+
+
+def data_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data path that this process has open for the session, else a new one."""
+    return _in_use[0] if _in_use else tmp_path_factory.mktemp("chdb")
 
 
 @pytest.fixture(scope="session")
 def open_chdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEngine]:
-    """``open_chdb()``: an engine on the session's data path, with a database of its own. Close it, and it is dropped."""
-    path = tmp_path_factory.mktemp("chdb")
+    """``open_chdb()``: an engine on the session's data path, with a database of its own; its caller closes it."""
+    path = data_path(tmp_path_factory)
+    _in_use.append(path)
     keeper = ChdbEngine(path, sessions=1)  # while it is open, the engine need not start anew
 
     def make() -> ChdbEngine:
@@ -28,6 +36,7 @@ def open_chdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEngine]:
 
     yield make
     keeper.close()
+    _in_use.pop()
 
 
 def dropped(engine: ChdbEngine) -> Iterator[ChdbEngine]:

@@ -1,5 +1,7 @@
 """The engine's columns as the reference's objects, so that both can be compared with ``==``."""
 
+from typing import Any
+
 from telemetry.domain.outcome import Verdict
 from telemetry.domain.paths import Hop, RequestPath
 from telemetry.domain.spans import Span
@@ -93,3 +95,30 @@ def spans_of(columns: SpanColumns, strings: Strings) -> list[Span]:
         )
         for i in range(len(columns))
     ]
+
+
+def row_of(path: RequestPath) -> dict[str, Any]:
+    """The path as a row of ``request_paths``, by column; ``start`` in ns; without what only the engine knows."""
+    v = path.verdict
+    hops = {f"hops.{name}": [getattr(hop, name) for hop in path.hops] for name in Hop.__dataclass_fields__}
+    return {
+        "trace_id": path.trace_id,
+        "trace_hex": path.trace_id.hex(),
+        "start": path.start_ns,
+        "outcome": str(v.outcome),
+        "complete": path.complete,
+        "gaps": list(path.gaps),
+        "blamed_tier": v.blamed_tier,
+        "blamed_component": v.blamed_component,
+        "blamed_pop": v.blamed_pop,
+        "blame_reason": v.reason,
+        **{name: getattr(path, name) for name in _SAME_NAME},
+        **hops,
+    }
+
+
+_SAME_NAME = (
+    *("environment", "region", "pop", "route", "method", "status", "reached_api"),
+    *("total_ns", "edge_ns", "api_ns", "network_ns", "retry_ns", "unattributed_ns"),
+    *("attempts", "retries", "weight", "spans", "client_hash"),
+)

@@ -7,6 +7,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
 
 from telemetry import vocabulary as names
+from telemetry.domain.spans import Span as DomainSpan
 from telemetry.feeds.base import Record
 from telemetry.vocabulary import DEFAULT_TIERS
 from tests.support.traces import Chance
@@ -214,3 +215,45 @@ def _some(chance: Chance, attributes: list[KeyValue]) -> list[KeyValue]:
             case 3:
                 made.insert(0, text("pad", "x" * 50))
     return made
+
+
+def message_of(spans: Sequence[DomainSpan]) -> TracesData:
+    """The domain's spans as components would send them, each with a resource of its own; all that a path needs."""
+    return TracesData(resource_spans=[_whole(one) for one in spans])
+
+
+def _whole(one: DomainSpan) -> ResourceSpans:
+    resource = {
+        names.SERVICE_NAME: one.component,
+        names.TIER: one.tier,
+        names.POP: one.pop,
+        names.REGION[0]: one.region,
+        names.ENVIRONMENT[0]: one.environment,
+    }
+    own = {
+        names.METHOD[0]: one.method,
+        names.ROUTE[0]: one.route,
+        names.URL_PATH[0]: one.path,
+        names.ERROR_TYPE[0]: one.error,
+        names.RESPONSE_FLAGS[0]: one.flags,
+        names.CLIENT_ADDRESS[0]: f"10.0.0.{one.client_hash}" if one.client_hash else "",
+    }
+    attributes = [text(key, value) for key, value in own.items() if value]
+    if one.status:
+        attributes.append(number(names.STATUS[0], one.status))
+    if one.side_call:
+        attributes.append(text(names.SIDE_CALL[0], "postgresql"))
+    sent = Span(
+        trace_id=one.trace_id,
+        span_id=one.span_id.to_bytes(8),
+        parent_span_id=one.parent_id.to_bytes(8) if one.parent_id else b"",
+        kind=one.kind,  # type: ignore[arg-type]  # an int
+        trace_state=f"ot=th:{int(2**56 * (1 - 1 / one.weight)):014x}" if one.weight else "",
+        start_time_unix_nano=one.start_ns,
+        end_time_unix_nano=one.end_ns,
+        attributes=attributes,
+    )
+    return ResourceSpans(
+        resource=Resource(attributes=[text(key, value) for key, value in resource.items() if value]),
+        scope_spans=[ScopeSpans(spans=[sent])],
+    )

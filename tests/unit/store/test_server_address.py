@@ -1,0 +1,65 @@
+"""Where a ClickHouse server is, out of what a person wrote."""
+
+import pytest
+
+from telemetry.errors import ConfigurationError
+from telemetry.store.server import ServerAddress
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("clickhouse://h", ServerAddress("h", 9000, "edgepath", "default", "")),
+        ("clickhouse://h/", ServerAddress("h", 9000, "edgepath", "default", "")),
+        ("clickhouse://h:1234/db", ServerAddress("h", 1234, "db", "default", "")),
+        ("clickhouse://u:p@h/db", ServerAddress("h", 9000, "db", "u", "p")),
+        ("tcp://u:p@h/db", ServerAddress("h", 9000, "db", "u", "p")),
+        ("clickhouses://h", ServerAddress("h", 9440, "edgepath", "default", "", secure=True)),
+        ("clickhouse://h?secure=1", ServerAddress("h", 9440, "edgepath", "default", "", secure=True)),
+        ("clickhouse://h?secure=true", ServerAddress("h", 9440, "edgepath", "default", "", secure=True)),
+        ("clickhouse://h:9001?secure=1", ServerAddress("h", 9001, "edgepath", "default", "", secure=True)),
+        ("clickhouse://h?secure=0", ServerAddress("h", 9000, "edgepath", "default", "")),
+        ("clickhouse://us%40er:p%40s%2Fs%3A%25@h/db", ServerAddress("h", 9000, "db", "us@er", "p@s/s:%")),
+        ("clickhouse://u:@h", ServerAddress("h", 9000, "edgepath", "u", "")),
+        ("clickhouse://[::1]:9000/db", ServerAddress("::1", 9000, "db", "default", "")),
+        ("clickhouse://10.0.0.1", ServerAddress("10.0.0.1", 9000, "edgepath", "default", "")),
+    ],
+)
+def test_parse(url: str, expected: ServerAddress) -> None:
+    """Everything but the host may be left out; reserved characters are escaped as in any URL."""
+    assert ServerAddress.parse(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "h",
+        "h:9000",
+        "http://u:hush@h:8123/db",
+        "clickhouse://",
+        "clickhouse://u:hush@/db",
+        "clickhouse://u:hush@h:port/db",
+        "clickhouse://u:hush@h:99999/db",
+        "clickhouse://u:hush@h/db;drop",
+        "clickhouse://u:hush@h/a/b",
+        "clickhouse://u:hush@h/`x`",
+        "clickhouse://u:hush@[::1/db",
+    ],
+)
+def test_a_wrong_url_is_told_with_the_form_and_without_the_password(url: str) -> None:
+    """One line."""
+    with pytest.raises(ConfigurationError) as caught:
+        ServerAddress.parse(url)
+    message = str(caught.value)
+    assert "write clickhouse://USER:PASSWORD@HOST:9000/DATABASE" in message
+    assert "hush" not in message
+    assert "hush" not in repr(caught.value.__cause__)
+    assert "\n" not in message
+
+
+def test_the_password_is_not_shown() -> None:
+    """Not as text, not by repr: dataclasses land in logs."""
+    address = ServerAddress.parse("clickhouse://u:hush@h/db")
+    assert "hush" not in repr(address)
+    assert str(address) == "h:9000/db"
