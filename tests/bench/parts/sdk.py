@@ -151,7 +151,7 @@ def _plain_spans(tracer: trace.Tracer, metrics: "PlainMiddleware") -> None:
         with tracer.start_as_current_span("POST /v1/charges", kind=SpanKind.SERVER, attributes=attributes) as span:
             span.set_attribute(v.STATUS[0], 201)
             metrics.active.add(-1, labels)
-            late = {v.ROUTE[0]: "/v1/charges", v.STATUS[0]: 201}
+            late: dict[str, Any] = {v.ROUTE[0]: "/v1/charges", v.STATUS[0]: 201}
             metrics.duration.record(time.perf_counter() - begun, {**labels, **late})
 
 
