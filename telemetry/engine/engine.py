@@ -158,17 +158,21 @@ class Engine:
             c.late_spans += len(added.late)
         return rejected
 
-    def close(self, partition: int, *, idle_now_ms: int | None = None, everything: bool = False) -> Batch:
+    def close(
+        self, partition: int, *, idle_now_ms: int | None = None, waited_ms: int = 0, everything: bool = False
+    ) -> Batch:
         """What the partition has to store now; a batch without blocks if nothing closed.
 
         Args:
             partition: its number.
             idle_now_ms: the wall clock, if the partition has no more records waiting: then quiet time passes by it.
                 Otherwise time passes by arrival, so that a consumer that catches up closes traces as it would have then.
+            waited_ms: how long nothing was taken in because the engine is full: arrival time stands still then, so this
+                passes on top of it, or what fills the engine would never close.
             everything: close all traces now (orderly end of a journal that nobody will resume).
         """
         state = self._partitions[partition]
-        now_ms = state.clock_ms if idle_now_ms is None else max(idle_now_ms, state.clock_ms)
+        now_ms = max(idle_now_ms or 0, state.clock_ms + waited_ms)
         closed = state.open.close(now_ms, self._strings, everything=everything)
         blocks = []
         count = 0

@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass
 
 from telemetry.engine.engine import Batch, Engine
@@ -93,6 +93,7 @@ class Pipeline:
         self._outbox = Outbox(store)
         self._committed: dict[int, int] = {}
         self._flush_due = 0.0
+        self._full_since = 0  # wall clock, ms; 0 while there is room
         self._polled: list[Record] = []
         self._polled_bytes = 0
         self._rejected: deque[tuple[Record, str]] = deque()
@@ -145,10 +146,10 @@ class Pipeline:
         now = self._monotonic()
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
             self._flush_due = now + s.flush_seconds
-            caught_up = not self._polled and self._lag == 0
+            busy = {r.partition for r in self._polled} if self._lag == 0 else set(self._engine.partitions)
             self._take()
             self._put_aside()
-            self._close(caught_up=caught_up)
+            self._close(busy)
         self._outbox.send(now, self._landed)
         if full and not records:
             time.sleep(0.05)  # nothing to do but wait for the store
@@ -184,6 +185,7 @@ class Pipeline:
                 self._outbox.forget(partition)
                 self._committed.pop(partition, None)
                 self._polled = [r for r in self._polled if r.partition != partition]
+                self._polled_bytes = sum(len(r.value) for r in self._polled)
                 self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
         for partition, committed in assigned.items():
             if partition not in self._engine.partitions:
@@ -220,10 +222,16 @@ class Pipeline:
             _log.error("a record that cannot be decoded was put aside: %s", reason)
             self._rejected.popleft()
 
-    def _close(self, *, caught_up: bool) -> None:
+    def _close(self, busy: Set[int]) -> None:
+        """Close what is due; for the partitions that are not ``busy``, quiet time passes by the wall clock."""
+        now_ms = self._wall_ms()
+        self._full_since = (self._full_since or now_ms) if self._engine.full else 0
+        waited_ms = max(0, now_ms - self._full_since) if self._full_since else 0
+        will_be_committed = self._committed | {b.partition: b.resume_offset for b in self._outbox.waiting}
         for partition in self._engine.partitions:
-            batch = self._engine.close(partition, idle_now_ms=self._wall_ms() if caught_up else None)
-            if batch.blocks or batch.resume_offset > self._committed.get(partition, 0):
+            idle_now_ms = None if partition in busy else now_ms
+            batch = self._engine.close(partition, idle_now_ms=idle_now_ms, waited_ms=waited_ms)
+            if batch.blocks or batch.resume_offset > will_be_committed.get(partition, 0):
                 self._outbox.add(batch)
 
     def _landed(self, batch: Batch) -> None:

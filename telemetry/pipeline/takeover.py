@@ -12,7 +12,8 @@ class Past:
 
     Attributes:
         next_block: the number after the last block that landed.
-        emitted: (trace id, offset of the last record that contributed) of every trace that may come again.
+        emitted: (trace id, offset of the last record that contributed, late spans included) of every trace that may come
+            again.
     """
 
     next_block: int
@@ -31,9 +32,12 @@ def read_past(store: Store, *, topic: str, partition: int, committed: int, remem
         int(store.query(f"SELECT max(block) FROM {table} WHERE {mine}", place).scalar() or 0)  # noqa: S608 - our names
         for table in (REQUEST_PATHS, LATE_SPANS)
     ]
+    # A late span that was stored contributed, too: its record may come again as well.
     rows = store.query(
-        f"SELECT trace_id, last_offset FROM {REQUEST_PATHS} WHERE {mine}"  # noqa: S608 - our names
-        " AND (last_offset >= {committed:UInt64} OR stored > fromUnixTimestamp64Milli({since:Int64}))",
+        f"SELECT trace_id, max(last_offset) FROM (SELECT trace_id, last_offset FROM {REQUEST_PATHS} WHERE {mine}"  # noqa: S608 - our names
+        " AND (last_offset >= {committed:UInt64} OR stored > fromUnixTimestamp64Milli({since:Int64}))"
+        f" UNION ALL SELECT trace_id, last_offset FROM {LATE_SPANS} WHERE {mine}"
+        " AND last_offset >= {committed:UInt64}) GROUP BY trace_id",
         {**place, "committed": committed, "since": max(0, now_ms - remember_ms)},
     ).rows
     return Past(max(last) + 1, [(bytes(trace).ljust(16, b"\0"), int(offset)) for trace, offset in rows])
