@@ -61,7 +61,7 @@ def _span(span: Span) -> OtlpSpan:
         span_id=span.span_id.to_bytes(8),
         parent_span_id=span.parent_id.to_bytes(8) if span.parent_id else b"",
         name=f"{span.method} {span.route}".strip(),
-        kind=span.kind,
+        kind=span.kind,  # type: ignore[arg-type]  # an int
         start_time_unix_nano=span.start_ns,
         end_time_unix_nano=span.start_ns + span.duration_ns,
         attributes=attributes,
