@@ -24,7 +24,7 @@ from tests.bench import workload
 from tests.bench.measure import Series, cpu, per_cpu_second
 
 Attributes = dict[str, str | int]
-_SPANS = {"batch": 60_000, "keyed": 30_000}
+_SPANS = {"batch": 40_000, "keyed": 20_000}
 _ROWS_AN_INSERT = 10_000
 _COLUMNS = (
     *(("trace_id", "FixedString(16)"), ("span_id", "UInt64"), ("parent_id", "UInt64"), ("kind", "UInt8")),

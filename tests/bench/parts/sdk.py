@@ -28,9 +28,9 @@ from telemetry.sdk.asgi import ASGIApp, Message, Receive, Scope, Send
 from telemetry.sdk.queue import SpanQueue
 from tests.bench.measure import Series, cpu
 
-_REQUESTS = 4_000
-_SPANS = 8_000
-_TURNS = 3
+_REQUESTS = 3_000
+_SPANS = 5_000
+_TURNS = 2
 _RESOURCE = Resource({v.SERVICE_NAME: "bench", v.TIER: "api", v.POP: "fra"})
 _HEADERS = [
     (b"host", b"api.example.com:8443"),
