@@ -1,7 +1,5 @@
 """Fixtures for the tests of alerts."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from telemetry.store import schema
@@ -12,12 +10,11 @@ from telemetry.store.tables import columns
 
 
 @pytest.fixture(scope="module")
-def module_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """An embedded store with the schema. A process has one engine at a time, so it is closed after each module."""
-    store = EmbeddedStore(ChdbEngine(tmp_path_factory.mktemp("chdb")))
+def module_store(module_chdb: ChdbEngine) -> Store:
+    """An embedded store with the schema, for the module."""
+    store = EmbeddedStore(module_chdb, owns_engine=False)
     schema.apply(store)
-    yield store
-    store.close()
+    return store
 
 
 @pytest.fixture

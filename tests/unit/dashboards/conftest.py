@@ -1,6 +1,5 @@
 """A real embedded store with two PoPs' worth of traffic and an incident."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,10 +19,9 @@ def sample() -> Sample:
 
 
 @pytest.fixture(scope="module")
-def store(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """An embedded store with the sample; closed after each module, for a process has one engine at a time."""
-    embedded = EmbeddedStore(ChdbEngine(tmp_path_factory.mktemp("chdb")))
+def store(sample: Sample, module_chdb: ChdbEngine) -> Store:
+    """An embedded store with the sample, for the module."""
+    embedded = EmbeddedStore(module_chdb, owns_engine=False)
     schema.apply(embedded)
     insert(embedded, sample)
-    yield embedded
-    embedded.close()
+    return embedded

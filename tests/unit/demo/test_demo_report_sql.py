@@ -1,7 +1,6 @@
 """The report's SQL on a real embedded store."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,12 +13,11 @@ from telemetry.store.embedded import EmbeddedStore
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """An embedded store with the schema; closed after this module, for a process has one engine at a time."""
-    embedded = EmbeddedStore(ChdbEngine(tmp_path_factory.mktemp("chdb")))
+def store(module_chdb: ChdbEngine) -> Store:
+    """An embedded store with the schema, for this module."""
+    embedded = EmbeddedStore(module_chdb, owns_engine=False)
     schema.apply(embedded)
-    yield embedded
-    embedded.close()
+    return embedded
 
 
 def insert(store: Store, trace: int, outcome: str = "ok", pop: str = "", tier: str = "", complete: int = 1) -> None:
