@@ -98,6 +98,7 @@ class SpanColumns:
     client_hash: U64
     arrival_ms: I64
     offset: I64
+    partition: I32
 
     def __len__(self) -> int:
         return len(self.span_id)
@@ -147,6 +148,8 @@ class SpanColumns:
                 arrays.append(ints((int.from_bytes(s.trace_id[:8]) for s in spans), np.uint64))
             elif f.name == "trace_low":
                 arrays.append(ints((int.from_bytes(s.trace_id[8:]) for s in spans), np.uint64))
+            elif f.name == "partition":
+                arrays.append(np.zeros(len(spans), dtype=np.int32))
             elif f.name in STRING_COLUMNS:
                 arrays.append(strings.codes(getattr(s, f.name) for s in spans))
             else:

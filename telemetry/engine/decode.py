@@ -144,6 +144,7 @@ class Decoder:
             client_hash=_numbers(table, "client_hash"),
             arrival_ms=np.fromiter((r.arrival_ms for r in records), dtype=np.int64)[record],
             offset=np.fromiter((r.offset for r in records), dtype=np.int64)[record],
+            partition=np.fromiter((r.partition for r in records), dtype=np.int32)[record],
         )
 
     def _codes(self, table: "pa.Table", name: str, clean: Callable[[str], str]) -> I32:

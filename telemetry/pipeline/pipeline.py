@@ -13,7 +13,7 @@ from telemetry.engine.settings import EngineSettings
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record
 from telemetry.pipeline.outbox import Outbox
-from telemetry.pipeline.takeover import read_past
+from telemetry.pipeline.takeover import drive_again, read_past
 from telemetry.store.base import Store
 from telemetry.store.chdb import ChdbEngine
 
@@ -198,6 +198,8 @@ class Pipeline:
                     remember_ms=self._settings.engine.remember_ms,
                     now_ms=now_ms,
                 )
+                if past.next_block > 1:
+                    drive_again(self._store, topic=self._topic, partition=partition, block=past.next_block - 1)
                 self._engine.assign(
                     partition,
                     next_offset=committed,

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from telemetry.store.base import Parameter, Store
-from telemetry.store.tables import LATE_SPANS, REQUEST_PATHS
+from telemetry.store.base import Parameter, Store, block_token
+from telemetry.store.inserts import drive_again_statement
+from telemetry.store.tables import LATE_SPANS, REQUEST_PATHS, stored_columns
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,15 @@ def read_past(store: Store, *, topic: str, partition: int, committed: int, remem
         {**place, "committed": committed, "since": max(0, now_ms - remember_ms)},
     ).rows
     return Past(max(last) + 1, [(bytes(trace).ljust(16, b"\0"), int(offset)) for trace, offset in rows])
+
+
+def drive_again(store: Store, *, topic: str, partition: int, block: int) -> None:
+    """Insert a partition's last block once more, from its stored rows: a crash can have cut it off between table and views.
+
+    Raises:
+        StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.execute`.
+    """
+    place = "topic = {topic:String} AND partition = {partition:UInt32} AND block = {block:UInt64}"
+    token = block_token(topic, partition, block, REQUEST_PATHS)
+    statement = drive_again_statement(REQUEST_PATHS, stored_columns(REQUEST_PATHS), place, token)
+    store.execute(statement, {"topic": topic, "partition": partition, "block": block})

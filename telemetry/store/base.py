@@ -55,6 +55,11 @@ class Block:
     token: str
 
 
+def block_token(topic: str, partition: int, number: int, table: str) -> str:
+    """The deduplication token of a block: its place in the sequence of its partition, so that each number is written once."""
+    return f"{topic}/{partition}/{number}/{table}"
+
+
 class Store(Protocol):
     """A ClickHouse database with Edgepath's tables. Safe to use from several threads."""
 

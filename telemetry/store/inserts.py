@@ -1,5 +1,7 @@
 """The one INSERT that both backends use."""
 
+from collections.abc import Sequence
+
 from telemetry.store.base import Block
 
 # One block an insert, whatever the server's defaults: deduplication counts blocks, not inserts (docs/architecture.md).
@@ -19,4 +21,17 @@ def insert_statement(target: str, block: Block, path: str) -> str:
     return (
         f"INSERT INTO {target} ({names}) SELECT {names} FROM file('{path}', 'Arrow') "  # noqa: S608 - names are ours
         f"SETTINGS {_SETTINGS}, insert_deduplication_token = '{token}'"
+    )
+
+
+def drive_again_statement(table: str, columns: Sequence[str], place: str, token: str) -> str:
+    """INSERT of rows that ``table`` has (those in ``place``, a condition) into ``table`` itself, with the token they came with.
+
+    The table drops them; a view that missed them when a crash cut the first insert short gets them.
+    """
+    names = ", ".join(f"`{name}`" for name in columns)
+    quoted = token.replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {table} WHERE {place} "  # noqa: S608 - names are ours
+        f"SETTINGS {_SETTINGS}, insert_deduplication_token = '{quoted}'"
     )

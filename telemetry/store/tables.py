@@ -14,6 +14,7 @@ LATE_SPANS: Final = "late_spans"
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\n\((.*?)\n\)\nENGINE", re.DOTALL)
 _COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS)\b.*)?,?$")
+_ALIAS = re.compile(r"^ {4}(\w+)\s.*\bALIAS\b", re.MULTILINE)
 _NESTED = re.compile(r"^ {4}(\w+) Nested\n {4}\((.*?)\n {4}\),?$", re.DOTALL | re.MULTILINE)
 _NESTED_COLUMN = re.compile(r"^ {8}(\w+)\s+(.+?),?$", re.MULTILINE)
 
@@ -46,6 +47,13 @@ def columns(table: str) -> Mapping[str, str]:
             if name == table:
                 return _columns(body)
     raise KeyError(table)
+
+
+@cache
+def stored_columns(table: str) -> tuple[str, ...]:
+    """The columns that rows of a table are made of: all but aliases. Raises as :func:`columns` does."""
+    aliases = {name for _, _, sql in migrations() for name in _ALIAS.findall(sql)}
+    return tuple(name for name in columns(table) if name not in aliases)
 
 
 def _columns(body: str) -> dict[str, str]:
