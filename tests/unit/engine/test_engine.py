@@ -110,6 +110,7 @@ def test_late_spans_are_a_block_of_their_own(engine: Engine, embedded_store: Emb
         ("late_spans", 1, "otlp_spans/0/2/late_spans"),
     ]
     assert engine.counters.late_spans == 1
+    assert engine.close(0, everything=True).blocks == ()
     for _ in range(2):
         embedded_store.append(batch.blocks[1])
     (row,) = embedded_store.query(
