@@ -79,11 +79,12 @@ def _outcome(final: Span, blamed: Span, *, reached_api: bool, api: str) -> Outco
     ordered = (
         (is_timeout(*f), Outcome.TIMEOUT),
         (is_cancel(*f), Outcome.CANCELLED),
-        (is_throttle(final.status, final.flags), Outcome.THROTTLED),
+        # A client sees no flags: what the proxy to blame says of itself counts as well.
+        (is_throttle(final.status, final.flags) or is_throttle(0, blamed.flags), Outcome.THROTTLED),
         (is_block(final.flags) or is_block(blamed.flags), Outcome.BLOCKED),
         (final.status in (401, 403) and not reached_api, Outcome.BLOCKED),
-        (400 <= final.status < 500, Outcome.CLIENT_ERROR),
         (is_timeout(*b), Outcome.TIMEOUT),
+        (400 <= final.status < 500, Outcome.CLIENT_ERROR),
         (blamed.tier == api, Outcome.API_ERROR),
     )
     return next((outcome for holds, outcome in ordered if holds), Outcome.EDGE_ERROR)

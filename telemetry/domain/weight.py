@@ -9,12 +9,14 @@ from typing import Final
 
 THRESHOLD: Final = r"(?:^|,)[ \t]*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;, \t]|$)"
 _PATTERN = re.compile(THRESHOLD.replace("$", r"\Z"))  # RE2's $ is Python's \Z
+MOST: Final = 1_000_000.0
+"""The largest weight that is believed: a sender that claims to keep one trace of 2^56 must not drown all others."""
 _ALL = 1 << 56
 
 
 def from_tracestate(tracestate: str) -> float:
-    """The weight, at least 1; 0 if the tracestate has no valid threshold."""
+    """The weight, 1 to :data:`MOST`; 0 if the tracestate has no valid threshold."""
     match = _PATTERN.search(tracestate)
     if not match:
         return 0.0
-    return float(_ALL) / float(_ALL - int(match[1].ljust(14, "0"), 16))  # in doubles, as the engine does
+    return min(float(_ALL) / float(_ALL - int(match[1].ljust(14, "0"), 16)), MOST)  # in doubles, as the engine does

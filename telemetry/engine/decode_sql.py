@@ -128,4 +128,4 @@ def _weight(expression: str) -> str:
     """As :func:`telemetry.domain.weight.from_tracestate`."""
     digits = f"extract({expression}, {_quote(weight.THRESHOLD)})"
     threshold = _number(f"unhex(rightPad({digits}, 14, '0'))")
-    return f"if({digits} = '', 0, 72057594037927936 / (72057594037927936 - {threshold}))"
+    return f"if({digits} = '', 0, least(72057594037927936 / (72057594037927936 - {threshold}), {weight.MOST!r}))"

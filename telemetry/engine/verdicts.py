@@ -56,7 +56,8 @@ def verdicts(
         | _where(flags, strings, lambda s: rules.is_cancel(0, s, ""))
         | _where(error, strings, lambda s: rules.is_cancel(0, "", s))
     )
-    throttle = (status == 429) | _where(flags, strings, lambda s: rules.is_throttle(0, s))
+    throttle_flag = _where(flags, strings, lambda s: rules.is_throttle(0, s))
+    throttle = (status == 429) | throttle_flag
     block = _where(flags, strings, rules.is_block)
 
     failed = (final >= 0) & bad[final]
@@ -65,11 +66,11 @@ def verdicts(
         (~failed, Outcome.OK),
         (timeout[final], Outcome.TIMEOUT),
         (cancel[final], Outcome.CANCELLED),
-        (throttle[final], Outcome.THROTTLED),
+        (throttle[final] | throttle_flag[blamed], Outcome.THROTTLED),
         (block[final] | block[blamed], Outcome.BLOCKED),
         (((ended == 401) | (ended == 403)) & ~reached_api, Outcome.BLOCKED),
-        ((ended >= 400) & (ended < 500), Outcome.CLIENT_ERROR),
         (timeout[blamed], Outcome.TIMEOUT),
+        ((ended >= 400) & (ended < 500), Outcome.CLIENT_ERROR),
         (tier[blamed] == strings.code(tiers.api), Outcome.API_ERROR),
     ]
     outcome = np.select(

@@ -130,6 +130,8 @@ def test_what_the_edge_says_when_nothing_reached_the_api(fields: Fields, outcome
         (503, "UAEX", Outcome.BLOCKED),  # the authorization service did not answer
         (403, "", Outcome.BLOCKED),
         (404, "NR", Outcome.CLIENT_ERROR),
+        (503, "OM", Outcome.THROTTLED),
+        (408, "SI", Outcome.TIMEOUT),
     ],
 )
 def test_an_instrumented_client_knows_the_status_only(status: int, flags: str, outcome: Outcome) -> None:
