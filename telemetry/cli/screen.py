@@ -54,6 +54,10 @@ class Screen:
                 f"  In {demo.incident_after_seconds:g} s an incident begins in PoP {demo.incident_pop}: "
                 f"{demo.incident_share:.0%} of its upstream connections fail, for {demo.incident_seconds:g} s."
             )
+            if not running.settings.slos:
+                self._console.print(
+                    "  The demo's latency SLO allows 1 s where the shipped one has 250 ms: the whole fleet shares this machine."
+                )
         self._console.print("Ctrl-C stops everything.\n")
 
     @contextlib.contextmanager

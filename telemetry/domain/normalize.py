@@ -3,8 +3,6 @@
 import re
 from typing import Final
 
-from telemetry.vocabulary import UNKNOWN_TIER
-
 ROUTE_LENGTH: Final = 200
 NAME_LENGTH: Final = 100
 FLAGS_LENGTH: Final = 32
@@ -59,8 +57,3 @@ def path(value: str) -> str:
     # Twice: neighbours share the slash between them.
     short = _NUMBER_SEGMENT.sub(r"/{id}\1", _NUMBER_SEGMENT.sub(r"/{id}\1", short))
     return route(short)
-
-
-def tier_name(value: str) -> str:
-    """A tier as a component names it; bounded, and never empty."""
-    return text(value, 32) or UNKNOWN_TIER

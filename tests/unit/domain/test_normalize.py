@@ -9,7 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from telemetry.domain import normalize
-from telemetry.vocabulary import UNKNOWN_TIER
 
 ANY_TEXT = st.text(max_size=300) | st.text(alphabet="0123456789 -/?#.aé\x00\n", max_size=300)
 TEXTS: list[Callable[[str], str]] = [
@@ -17,7 +16,6 @@ TEXTS: list[Callable[[str], str]] = [
     normalize.route,
     normalize.path,
     normalize.flags,
-    normalize.tier_name,
     lambda value: normalize.error(value, 0, 0),
 ]
 
@@ -124,13 +122,6 @@ def test_flags(value: str, expected: str) -> None:
 def test_error(error_type: str, span_status: int, http_status: int, expected: str) -> None:
     """``error.type`` where there is one; the span status counts only where nothing else says anything."""
     assert normalize.error(error_type, span_status, http_status) == expected
-
-
-def test_a_tier_name_is_never_empty() -> None:
-    """And is bounded."""
-    assert normalize.tier_name("") == UNKNOWN_TIER
-    assert normalize.tier_name("\x00") == UNKNOWN_TIER
-    assert normalize.tier_name("e" * 99) == "e" * 32
 
 
 HOSTILE = {

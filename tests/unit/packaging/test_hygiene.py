@@ -85,9 +85,7 @@ def test_the_check_finds_them(text: str) -> None:
     assert len(found(text)) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["GET /v1/work/items", "https://example.com/home/page/", "tests/work/x", "~/work/edge"]
-)
+@pytest.mark.parametrize("text", ["GET /v1/work/items", "https://example.com/home/page/", "tests/work/x"])
 def test_the_check_leaves_others_alone(text: str) -> None:
     """Routes and relative paths are not machines."""
     assert found(text) == []
