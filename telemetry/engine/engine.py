@@ -263,7 +263,11 @@ class Engine:
     ) -> int:
         """Add the rows that late spans lead to; how many paths are restated."""
         ids = [int(high).to_bytes(8) + int(low).to_bytes(8) for high, low in late.traces.tolist()]
-        originals = self._past.originals(partition, dict(zip(ids, late.blocks.tolist(), strict=True)))
+        blocks = dict(zip(ids, late.blocks.tolist(), strict=True))
+        unknown = [i for i, where in blocks.items() if not where]
+        if unknown:
+            blocks |= {i: where for i, (_, where) in self._past.find(partition, unknown).items()}
+        originals = self._past.originals(partition, {i: where for i, where in blocks.items() if where})
         found = restate(late, originals, self._strings, self._settings)
         self._emitted.add(
             partition,

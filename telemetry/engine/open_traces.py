@@ -129,7 +129,7 @@ class OpenTraces:
         if not found:
             return None, None
         ripe, overdue = ripe[:found], overdue[:found]
-        late = self._traces["block"][ripe] > 0
+        late = self._traces["floor"][ripe] >= 0
         result = (
             self._close_first(ripe[~late], overdue[~late], strings, block, now_ms),
             self._close_late(ripe[late]),

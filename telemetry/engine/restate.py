@@ -1,6 +1,5 @@
 """Late spans: the path that was stored is taken back, and comes again with them as its next version."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from telemetry.engine.open_traces import Closed, Late
-from telemetry.engine.past import Original
 from telemetry.engine.paths import assemble
 from telemetry.engine.rows import ROW_TYPES, late_rows, path_rows
 from telemetry.engine.settings import EngineSettings
@@ -41,73 +39,74 @@ class Restated:
     last_offset: NDArray[np.int64]
 
 
-def restate(late: Late, originals: Mapping[bytes, Original], strings: Strings, settings: EngineSettings) -> Restated:
-    """Restate the paths of ``late`` traces, as far as their originals are known."""
-    ids = [int(high).to_bytes(8) + int(low).to_bytes(8) for high, low in late.traces.tolist()]
+def restate(late: Late, originals: Any, strings: Strings, settings: EngineSettings) -> Restated:
+    """Restate the paths of ``late`` traces, as far as their originals are known.
+
+    Args:
+        late: the late spans.
+        originals: of :meth:`telemetry.engine.past.Past.originals`.
+        strings: what the spans' codes stand for.
+        settings: see there.
+    """
+    place_of = {trace: place for place, trace in enumerate(originals.column("trace_id").to_pylist())}
+    data, version = originals.column("span_data").to_pylist(), originals.column("version").to_pylist()
     begins = np.concatenate(([0], late.ends[:-1]))
-    usable = [originals[i] if i in originals and _usable(originals[i], settings) else None for i in ids]
-    which = [number for number, original in enumerate(usable) if original is not None]
-    old, old_ends = unpack([usable[n].span_data for n in which], late.traces[which], strings)  # type: ignore[union-attr]
+    pieces = [late.spans[begin:end] for begin, end in zip(begins, late.ends, strict=True)]
+    places = [place_of.get(int(high).to_bytes(8) + int(low).to_bytes(8), -1) for high, low in late.traces.tolist()]
+    which = [n for n, p in enumerate(places) if p >= 0 and data[p] and version[p] < settings.max_versions]
+    old, old_ends = unpack([data[places[n]] for n in which], late.traces[which], strings)
     parts: list[SpanArray] = []
-    ends: list[int] = []
-    sizes = 0
-    news: list[SpanArray] = []
-    taken: list[Original] = []
-    fresh_of: dict[int, SpanArray] = {}
+    taken: list[int] = []
     begin = 0
-    for place, number in enumerate(which):
-        before = old[begin : old_ends[place]]
-        begin = int(old_ends[place])
-        came = late.spans[begins[number] : late.ends[number]]
-        fresh = came[~_copies(came, before)]
-        fresh_of[number] = fresh
-        if len(fresh):
-            before["offset"] = 0
-            parts += [before, fresh]
-            sizes += len(before) + len(fresh)
-            ends.append(sizes)
-            original = usable[number]
-            assert original is not None  # noqa: S101 - ``which`` says so
-            taken.append(original)
-    for number in range(len(ids)):
-        news.append(fresh_of.get(number, late.spans[begins[number] : late.ends[number]]))
-    stored = np.concatenate(news) if news else late.spans[:0]
+    for n, end in zip(which, old_ends.tolist(), strict=True):
+        before, begin = old[begin:end], end
+        pieces[n] = pieces[n][~_copies(pieces[n], before)]
+        if len(pieces[n]):
+            parts += [before, pieces[n]]
+            taken.append(places[n])
+    stored = np.concatenate(pieces)
     rows = [late_rows(stored, strings)] if len(stored) else []
     if taken:
         spans = np.concatenate(parts)
-        bounds = np.array(ends, dtype=np.int64)
-        paths = assemble(spans, np.arange(len(spans)), bounds, strings)
-        closed = Closed(paths, spans, bounds, np.ones(len(bounds), dtype=np.bool_))
-        versions = np.array([original.version + 1 for original in taken])
-        rows += [taken_back(taken), path_rows(closed, strings, settings, versions)]
-    present = [number for number, some in enumerate(news) if len(some)]
+        ends = np.cumsum([len(a) + len(b) for a, b in zip(parts[::2], parts[1::2], strict=True)], dtype=np.int64)
+        paths = assemble(spans, np.arange(len(spans)), ends, strings)
+        closed = Closed(paths, spans, ends, np.ones(len(ends), dtype=np.bool_))
+        versions = np.array([version[place] + 1 for place in taken])
+        rows += [taken_back(originals.take(taken)), path_rows(closed, strings, settings, versions)]
+    present = [n for n, some in enumerate(pieces) if len(some)]
+    restated = set(which)
     return Restated(
         rows=rows,
         late=len(stored),
         duplicates=len(late.spans) - len(stored),
         restated=len(taken),
-        kept=sum(len(news[n]) for n in range(len(ids)) if n not in fresh_of),
+        kept=sum(len(pieces[n]) for n in present if n not in restated),
         traces=late.traces[present],
-        last_offset=np.array([int(news[n]["offset"].max()) for n in present], dtype=np.int64),
+        last_offset=np.array([int(pieces[n]["offset"].max()) for n in present], dtype=np.int64),
     )
 
 
-def taken_back(originals: Sequence[Original]) -> Any:
+def taken_back(originals: Any) -> Any:
     """Rows that take the originals back: they repeat every column, with the sign -1 and without the spans."""
-    columns = {name: [original.row[name] for original in originals] for name in ROW_TYPES.names if name in originals[0].row}
-    columns |= {
-        "kind": ["path"] * len(originals),
-        "sign": [-1] * len(originals),
-        "version": [original.version for original in originals],
-        "span_data": [b""] * len(originals),
-        "parent_id": [0] * len(originals),
-        "span_kind": [0] * len(originals),
+    count = originals.num_rows
+    differs = {
+        "sign": pa.array([-1] * count, pa.int8()),
+        "span_data": pa.array([b""] * count, pa.binary()),
     }
-    return pa.table([pa.array(columns[field.name], field.type) for field in ROW_TYPES], schema=ROW_TYPES)
+    columns = [differs[field.name] if field.name in differs else _cast(originals.column(field.name), field.type) for field in ROW_TYPES]
+    return pa.table(columns, schema=ROW_TYPES)
 
 
-def _usable(original: Original, settings: EngineSettings) -> bool:
-    return bool(original.span_data) and original.version < settings.max_versions
+def _cast(column: Any, kind: Any) -> Any:
+    """A column as ClickHouse gives it, in the type in which it is written."""
+    if column.type.equals(kind):
+        return column
+    if pa.types.is_dictionary(kind):
+        return column.cast(pa.string()).dictionary_encode().cast(kind)
+    if pa.types.is_list(kind) and pa.types.is_dictionary(kind.value_type):
+        flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return pa.ListArray.from_arrays(flat.offsets, _cast(flat.values, kind.value_type))
+    return column.cast(kind)
 
 
 def _copies(came: SpanArray, before: SpanArray) -> NDArray[np.bool_]:

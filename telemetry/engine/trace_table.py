@@ -27,8 +27,8 @@ TRACE: Final = np.dtype(
 )
 """A trace that is open.
 
-``floor`` and ``block`` are -1 and 0, or, for a trace that was emitted before, the last offset that contributed and its block. ``count``
-is 0 for a free place, whose ``head`` is the next free one. ``looked_at`` is how many spans it had when it was last seen unfinished.
+``floor`` and ``block`` are -1 and 0, or, for a trace that was emitted before, the last offset that contributed and its block (0 if
+that is not known). ``count`` is 0 for a free place, whose ``head`` is the next free one. ``looked_at`` is how many spans it had when it was last seen unfinished.
 """
 
 NONE: Final = -1
@@ -155,7 +155,7 @@ def ripe_traces(
         trace = traces[at]
         if trace["count"] == 0:
             continue
-        if trace["block"] > 0:
+        if trace["floor"] >= 0:
             must = trace["block"] <= landed and (
                 trace["last_arrival"] <= settled_before or trace["count"] > most_spans or everything
             )
@@ -222,7 +222,7 @@ def take_out(
         counts[FREE_SPAN] = trace["head"]
         counts[SPANS] -= trace["count"]
         counts[TRACES] -= 1
-        if trace["block"] > 0:
+        if trace["floor"] >= 0:
             counts[LATE] -= 1
         trace["count"] = 0
         trace["head"] = counts[FREE_TRACE]

@@ -319,6 +319,60 @@ def test_poll_is_bounded_in_bytes(sink: KafkaSink, open_feed: OpenFeed) -> None:
     assert len(set(seen)) == len(seen) == 30
 
 
+@pytest.mark.parametrize("how", ["columns", "records"])
+def test_batches_are_the_same_records(
+    open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kafka-python gives them by itself: keyed, in every compression, with and without its own decoder."""
+    sent: list[tuple[int, int, int, bytes]] = []
+    for codec in (None, "gzip", "snappy", "lz4", "zstd"):
+        producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, compression_type=codec, linger_ms=50)
+        values = [random.Random(n).randbytes(n) for n in range(300)]
+        futures = [
+            (producer.send(topic, value, key=b"%d" % n, timestamp_ms=1_700_000_000_000 + n, partition=n % 2), value)
+            for n, value in enumerate(values)
+        ]
+        for future, value in futures:
+            place = future.get(10)
+            sent.append((place.partition, place.offset, place.timestamp, value))
+        producer.close()
+    if how == "records":
+        monkeypatch.setattr("telemetry.feeds.kafka.source.install", lambda *_: False)
+    feed = open_feed()
+    assert feed._by_batches == (how == "columns")
+    got: list[tuple[int, int, int, bytes]] = []
+
+    def enough() -> bool:
+        batches = feed.poll_batches(0.1, 20_000)
+        assert sum(batch.size for batch in batches) <= 20_000
+        got.extend((r.partition, r.offset, r.arrival_ms, r.value) for batch in batches for r in batch.records())
+        return len(got) >= len(sent)
+
+    until(enough)
+    for partition in range(PARTITIONS):
+        assert [place for place in got if place[0] == partition] == [place for place in sent if place[0] == partition]
+    assert feed.lag() == 0
+
+
+def test_a_batch_that_the_disk_has_damaged(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str) -> None:
+    """It is fetched again, then put aside whole; what stands before and behind it comes, and nothing waits for ever."""
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
+    for value in (b"before", b"to be damaged", b"behind"):
+        producer.send(topic, value, partition=1).get(10)
+    producer.close()
+    (segment,) = kafka_broker.log.parent.glob(f"logs/{topic}-1/*.log")
+    stored = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(stored.index(b"to be damaged"))
+        file.write(b"2")
+    feed = open_feed()
+    assert [record.value for record in read(feed, 2)] == [b"before", b"behind"]
+    (dead,) = raw(kafka_broker.bootstrap, topic + ".dead")
+    assert b"2o be damaged" in dead.value
+    assert dict(dead.headers)["offset"] == b"1"
+    assert dict(dead.headers)["reason"] == b"a batch of messages that cannot be decoded: its checksum is wrong"
+
+
 def test_rebalance_moves_only_what_must_move(sink: KafkaSink, open_feed: OpenFeed) -> None:
     """A second member takes half; the first keeps the other half without a gap; when the second leaves, all come back."""
     first = open_feed()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telemetry.errors import UnavailableError
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch, batches_of
 
 
 @dataclass
@@ -54,6 +54,10 @@ class FakeFeed:
                 given.append(record)
                 self._place[partition] = record.offset + 1
         return given
+
+    def poll_batches(self, timeout_seconds: float, max_bytes: int) -> Sequence[RecordBatch]:
+        """As ``Feed.poll_batches``."""
+        return batches_of(self.poll(timeout_seconds, max_bytes))
 
     def assigned(self) -> Mapping[int, int]:
         """As ``Feed.assigned``."""

@@ -1,0 +1,208 @@
+"""What a fetch brings, as columns: Kafka's record batches (message format 2) without an object a message.
+
+Format: Apache Kafka, "Message Format" (https://kafka.apache.org/documentation/#messageformat). A batch has a header of fixed
+width, then its records one after another, each with its length in front and its numbers as zigzag varints. Only the way from
+length to length must be walked step by step; all else is done for all records at once.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from crc32c import crc32c
+
+from telemetry.errors import MalformedError
+from telemetry.feeds.base import Numbers, RecordBatch
+from telemetry.feeds.kafka.compression import decompress
+
+MAGIC: Final = 2
+_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_LENGTH: Final = struct.Struct(">qi")  # base offset and length: the same in every format
+_CHECKED_FROM: Final = 21  # the checksum covers what comes after it
+_CODEC: Final = 0x07
+_LOG_APPEND_TIME: Final = 0x08
+_CONTROL: Final = 0x20
+_LEAST_RECORD: Final = 6  # bytes that even an empty record has after its length
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """One record batch as it came, still compressed.
+
+    Attributes:
+        raw: all of it.
+        base_offset, next_offset: the offset of its first record, and the one after its last.
+        leader_epoch: of the partition's leader that took it.
+        magic: the message format; the fields below count for format 2 only.
+        attributes: compression and kind.
+        base_ms, max_ms: timestamps that those of the records count from, or are.
+        count: of records.
+    """
+
+    raw: memoryview
+    base_offset: int
+    next_offset: int
+    leader_epoch: int
+    magic: int
+    attributes: int
+    base_ms: int
+    max_ms: int
+    count: int
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a mark of a transaction, and holds no messages."""
+        return bool(self.attributes & _CONTROL)
+
+    def payload(self) -> bytes | memoryview:
+        """The records, decompressed.
+
+        Raises:
+            MalformedError: the checksum or the compression is wrong.
+        """
+        if crc32c(self.raw[_CHECKED_FROM:]) != _HEADER.unpack_from(self.raw)[4]:
+            raise MalformedError("its checksum is wrong")
+        return decompress(self.attributes & _CODEC, self.raw[_HEADER.size :])
+
+
+def batches(data: bytes | memoryview) -> Iterator[RawBatch]:
+    """The whole batches in what a fetch brought for one partition. Brokers cut the last one off where the room ends.
+
+    Raises:
+        MalformedError: what stands there is no batch.
+    """
+    view = memoryview(data)
+    place = 0
+    while len(view) - place >= _LENGTH.size:
+        _, length = _LENGTH.unpack_from(view, place)
+        end = place + _LENGTH.size + length
+        if length < 0:
+            raise MalformedError(f"a batch of {length} bytes")
+        if end > len(view):
+            return
+        yield _raw(view[place:end])
+        place = end
+
+
+def _raw(view: memoryview) -> RawBatch:
+    if len(view) < _LENGTH.size + 5:
+        raise MalformedError(f"a batch of {len(view)} bytes")
+    magic = view[_LENGTH.size + 4]
+    if magic != MAGIC:
+        return RawBatch(view, _LENGTH.unpack_from(view)[0], -1, -1, magic, 0, -1, -1, 0)
+    if len(view) < _HEADER.size:
+        raise MalformedError(f"a batch of {len(view)} bytes")
+    base, _, epoch, _, _, attributes, last_delta, base_ms, max_ms, _, _, _, count = _HEADER.unpack_from(view)
+    return RawBatch(view, base, base + last_delta + 1, epoch, magic, attributes, base_ms, max_ms, count)
+
+
+def records_of(
+    partition: int, group: Sequence[RawBatch], payloads: Sequence[bytes | memoryview], *, now_ms: int
+) -> RecordBatch:
+    """The records of batches that follow each other.
+
+    Args:
+        partition: theirs.
+        group: the batches, of format 2.
+        payloads: what :meth:`RawBatch.payload` gave for each.
+        now_ms: the arrival of records without a timestamp, in milliseconds since the epoch.
+
+    Raises:
+        MalformedError: a record does not fit its batch.
+    """
+    data = payloads[0] if len(payloads) == 1 and isinstance(payloads[0], bytes) else b"".join(payloads)
+    counts = [batch.count for batch in group]
+    places = _walk(data, [len(payload) for payload in payloads], counts)
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    length, place = _varints(buffer, places)
+    end = place + length
+    delta_ms, place = _varints(buffer, place + 1)  # after the attributes, of which there are none yet
+    delta, place = _varints(buffer, place)
+    key, place = _varints(buffer, place)
+    size, start = _varints(buffer, place + np.maximum(key, 0))
+    stop = start + np.maximum(size, 0)  # -1: no value
+    offsets = _spread([batch.base_offset for batch in group], counts) + delta
+    beyond = offsets >= _spread([batch.next_offset for batch in group], counts)
+    if ((stop >= end) | (key < -1) | (size < -1) | (delta < 0) | beyond).any() or (np.diff(offsets) <= 0).any():
+        raise MalformedError("a record does not fit into its batch")
+    values = [data[a:b] for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
+    return RecordBatch(partition, values, offsets, _arrival(group, counts, delta_ms, now_ms), int((stop - start).sum()))
+
+
+def _walk(data: bytes, sizes: Sequence[int], counts: Sequence[int]) -> Numbers:
+    """Where each record begins. The one loop over all records: it does nothing else.
+
+    Raises:
+        MalformedError: the records of a batch do not fill it.
+    """
+    found: list[int] = []
+    place = end = 0
+    for size, count in zip(sizes, counts, strict=True):
+        end += size
+        if not 0 <= count <= size // _LEAST_RECORD:
+            raise MalformedError(f"{count} records in {size} bytes")
+        try:
+            for _ in range(count):
+                found.append(place)
+                first = data[place]
+                if first < 0x80:
+                    place += 1 + (first >> 1)
+                elif (second := data[place + 1]) < 0x80:
+                    place += 2 + ((first & 0x7F | second << 7) >> 1)
+                else:
+                    place = _long_step(data, place)
+        except IndexError as error:
+            raise MalformedError("its records end too early") from error
+        if place != end:
+            raise MalformedError("its records do not end where it ends")
+    return np.array(found, dtype=np.int64)
+
+
+def _long_step(data: bytes, place: int) -> int:
+    """The place after a record whose length takes three bytes or more."""
+    length = shift = 0
+    for _ in range(5):
+        byte = data[place]
+        place += 1
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return place + (length >> 1)
+    raise MalformedError("a record's length has more than 5 bytes")
+
+
+def _varints(buffer: npt.NDArray[np.uint8], places: Numbers) -> tuple[Numbers, Numbers]:
+    """The zigzag varint at each place, and the places after them. A place beyond the end reads as the last byte."""
+    last = len(buffer) - 1
+    byte = buffer[np.minimum(places, last)].astype(np.int64)
+    number = byte & 0x7F
+    places = places + 1
+    more = byte >= 0x80
+    shift = 7
+    while shift < 70 and more.any():
+        byte = buffer[np.minimum(places, last)].astype(np.int64) * more
+        number |= (byte & 0x7F) << min(shift, 63)
+        places = places + more
+        more = byte >= 0x80
+        shift += 7
+    return (number >> 1) & np.int64(0x7FFFFFFFFFFFFFFF) ^ -(number & 1), places
+
+
+def _arrival(group: Sequence[RawBatch], counts: Sequence[int], delta_ms: Numbers, now_ms: int) -> Numbers:
+    """The broker's time where it stamps messages, else the producer's."""
+    by_broker = [bool(batch.attributes & _LOG_APPEND_TIME) for batch in group]
+    if any(by_broker):
+        delta_ms = np.where(np.repeat(by_broker, counts), 0, delta_ms)
+    base = [batch.max_ms if stamped else batch.base_ms for batch, stamped in zip(group, by_broker, strict=True)]
+    arrival_ms = _spread(base, counts) + delta_ms
+    if min(base) < 0 or int(arrival_ms.min()) < 0:
+        arrival_ms = np.where(arrival_ms < 0, now_ms, arrival_ms)
+    return arrival_ms
+
+
+def _spread(numbers: Sequence[int], counts: Sequence[int]) -> Numbers:
+    """Each number as often as its batch has records."""
+    return np.repeat(np.array(numbers, dtype=np.int64), counts)
