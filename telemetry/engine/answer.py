@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.tree import CLIENT, NONE, Places
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry import vocabulary as names
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.wire import BAD, LENGTH, VARINT, Bytes, length, skip, varint
 
 _GROUPS: Final[tuple[tuple[str, ...], ...]] = (

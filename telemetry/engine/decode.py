@@ -10,10 +10,22 @@ from numpy.typing import NDArray
 from telemetry.domain import normalize
 from telemetry.engine.attributes import name_table, new_found
 from telemetry.engine.intern import FULL, Fresh, Known
-from telemetry.engine.scan import CLEAN_PATH, FLAGS, MALFORMED, METHOD, NAME, PATH, ROUTE, count_spans, finish, pairs_of, scan
+from telemetry.engine.scan import (
+    CLEAN_PATH,
+    FLAGS,
+    MALFORMED,
+    METHOD,
+    NAME,
+    PATH,
+    ROUTE,
+    SMALLEST_SPAN,
+    finish,
+    pairs_of,
+    scan,
+)
 from telemetry.engine.spans import SPAN, SpanArray
 from telemetry.engine.strings import Strings
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch
 
 Numbers = NDArray[np.int64]
 
@@ -25,6 +37,7 @@ _CLEAN: Final[dict[int, Callable[[str], str]]] = {
     PATH: normalize.path,
     CLEAN_PATH: str,
 }
+_ROOM_KEPT: Final = 4 << 20
 _NOT_OTLP: Final = "not an OTLP TracesData message"
 
 
@@ -33,7 +46,7 @@ class Decoded:
     """What a batch of records held.
 
     Attributes:
-        spans: the spans, in the order of the records.
+        spans: the spans, in the order of the records; good until the next batch is decoded.
         ends: for each record, where its spans end.
         malformed: places of the records that are no OTLP traces.
         invalid: spans left out because they have no valid trace id or span id.
@@ -60,28 +73,31 @@ class Decoder:
         self._pair_keys = np.full(1 << 10, -1, dtype=np.int64)
         self._pair_values = np.zeros(1 << 10, dtype=np.int32)
         self._pairs = 0
+        self._room: SpanArray = np.empty(0, dtype=SPAN)
 
-    def decode(self, values: Sequence[bytes], arrivals: Numbers, offsets: Numbers) -> Decoded:
+    def decode(self, data: NDArray[np.uint8], begins: Numbers, ends: Numbers, arrivals: Numbers, offsets: Numbers) -> Decoded:
         """Decode records; a malformed one gives no spans, the others lose nothing.
 
         Args:
-            values: the records' bytes.
+            data: bytes, among them those of the records.
+            begins, ends: where each record lies.
             arrivals: when each arrived, ms since the epoch.
             offsets: the place of each in its partition.
         """
-        ends = np.cumsum(np.fromiter(map(len, values), dtype=np.int64, count=len(values)))
-        data = np.frombuffer(b"".join(values), dtype=np.uint8)
-        counts = np.zeros(len(values), dtype=np.int64)
-        count_spans(data, ends, counts)
-        # One more than there are: what is left out still needs a place while it is read.
-        spans = np.empty(int(counts.sum()) + 1, dtype=SPAN)
-        span_ends = np.zeros(len(values), dtype=np.int64)
-        state = np.zeros(len(values), dtype=np.int8)
-        invalid = np.zeros(len(values), dtype=np.int64)
+        count = len(begins)
+        # One more than there can be: what is left out still needs a place while it is read. The room is used again, and of it
+        # only what is written takes memory.
+        most = int((ends - begins).sum()) // SMALLEST_SPAN + 1
+        if len(self._room) < most or len(self._room) > _ROOM_KEPT:
+            self._room = np.empty(most, dtype=SPAN)
+        spans = self._room
+        span_ends = np.zeros(count, dtype=np.int64)
+        state = np.zeros(count, dtype=np.int8)
+        invalid = np.zeros(count, dtype=np.int64)
         while True:
             self._fresh.clear()
             invalid[:] = 0
-            count = self._scan(data, ends, arrivals, offsets, spans, span_ends, state, invalid)
+            count = self._scan(data, begins, ends, arrivals, offsets, spans, span_ends, state, invalid)
             if count != FULL:
                 break
             self._fresh = Fresh(8 * len(self._fresh.entries))
@@ -91,11 +107,13 @@ class Decoder:
 
     def decode_records(self, records: Sequence[Record]) -> Decoded:
         """The same for records one by one."""
-        return self.decode(
+        batch = RecordBatch.of(
+            0,
             [r.value for r in records],
-            np.fromiter((r.arrival_ms for r in records), dtype=np.int64, count=len(records)),
             np.fromiter((r.offset for r in records), dtype=np.int64, count=len(records)),
+            np.fromiter((r.arrival_ms for r in records), dtype=np.int64, count=len(records)),
         )
+        return self.decode(batch.data, batch.begins, batch.ends, batch.arrival_ms, batch.offsets)
 
     def forget(self) -> None:
         """The codes of the strings have changed: forget which string has which."""
@@ -105,6 +123,7 @@ class Decoder:
     def _scan(
         self,
         data: NDArray[np.uint8],
+        begins: Numbers,
         ends: Numbers,
         arrivals: Numbers,
         offsets: Numbers,
@@ -118,6 +137,7 @@ class Decoder:
         return int(
             scan(
                 data,
+                begins,
                 ends,
                 arrivals,
                 offsets,

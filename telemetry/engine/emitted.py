@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 
 ENTRY: Final = np.dtype(
     [("key", np.uint64), ("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)], align=True

@@ -53,12 +53,14 @@ class Batch:
         block: to be appended to the log; None if nothing closed.
         resume_offset: to be committed once the block has landed.
         paths: how many request paths the block holds, restated ones included.
+        arrived_ms: when the newest record came that the partition had by then.
     """
 
     partition: int
     block: Block | None
     resume_offset: int
     paths: int
+    arrived_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -135,12 +137,12 @@ class Engine:
     @property
     def open_spans(self) -> int:
         """How many spans wait for their traces to close."""
-        return sum(len(p.open) for p in self._partitions.values())
+        return sum(len(p.open) for p in tuple(self._partitions.values()))
 
     @property
     def open_traces(self) -> int:
         """How many traces are open."""
-        return sum(p.open.traces for p in self._partitions.values())
+        return sum(p.open.traces for p in tuple(self._partitions.values()))
 
     @property
     def full(self) -> bool:
@@ -156,37 +158,25 @@ class Engine:
 
         Records of partitions that are not assigned are left out.
         """
-        ours = [batch for batch in batches if batch.partition in self._partitions and len(batch)]
-        if not ours:
-            return []
-        values = [value for batch in ours for value in batch.values] if len(ours) > 1 else ours[0].values
-        decoded = self._decoder.decode(
-            values, np.concatenate([b.arrival_ms for b in ours]), np.concatenate([b.offsets for b in ours])
-        )
         c = self.counters
-        c.records += len(values)
-        c.bytes += sum(batch.size for batch in ours)
-        c.spans += len(decoded.spans)
-        c.invalid_spans += decoded.invalid
-        c.rejected_records += len(decoded.malformed)
-        begin = place = 0
         rejected = []
-        bad = iter(decoded.malformed)
-        worst = next(bad, None)
-        for batch in ours:
-            partition = self._partitions[batch.partition]
-            place += len(batch)
-            end = int(decoded.ends[place - 1])
-            partition.open.add(decoded.spans[begin:end])
-            self._split.look(decoded.spans[begin:end], batch.partition)
+        for batch in batches:
+            partition = self._partitions.get(batch.partition)
+            if partition is None or not len(batch):
+                continue
+            decoded = self._decoder.decode(batch.data, batch.begins, batch.ends, batch.arrival_ms, batch.offsets)
+            c.records += len(batch)
+            c.bytes += batch.size
+            c.spans += len(decoded.spans)
+            c.invalid_spans += decoded.invalid
+            c.rejected_records += len(decoded.malformed)
+            rejected += [(batch.record(place), decoded.reason) for place in decoded.malformed]
+            partition.open.add(decoded.spans)
+            self._split.look(decoded.spans, batch.partition)
             partition.open.next_offset = max(partition.open.next_offset, batch.next_offset)
             partition.clock_ms = max(partition.clock_ms, int(batch.arrival_ms.max()))
-            while worst is not None and worst < place:
-                rejected.append((batch.record(worst - (place - len(batch))), decoded.reason))
-                worst = next(bad, None)
             c.replayed_spans += partition.open.replayed - partition.replayed
             partition.replayed = partition.open.replayed
-            begin = end
         c.split_traces = self._split.count
         return rejected
 
@@ -254,7 +244,7 @@ class Engine:
                 feeds=frozenset(feeds),
             )
             state.next_block += 1
-        batch = Batch(partition, block, opened.resume_offset(), paths)
+        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms)
         self._bound_strings()
         return batch
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from telemetry.domain.paths import MAX_HOPS
 from telemetry.engine.answer import STEP, place_within
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.engine.tree import NODE, Places, grow

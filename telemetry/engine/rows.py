@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from telemetry.engine.compiled import compiled
+from telemetry.compiled import compiled
 from telemetry.engine.open_traces import Closed
 from telemetry.engine.paths import HOP, PATH, Paths
 from telemetry.engine.settings import EngineSettings

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from telemetry.domain.spans import MAX_DURATION_NS, MAX_START_NS
 from telemetry.engine import attributes as wanted
 from telemetry.engine.attributes import Found, key_value, text_of
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.intern import FULL, Entries, Slots, find, hash_of, put
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.texts import UNUSUAL, address_hash, integer, path_into, weight_of
@@ -27,6 +27,8 @@ CLEAN_PATH: Final = 5  # made by ``path_into``; its bytes are in ``side``
 
 LOOKED_AT: Final = 4 * 4 * 200
 """Bytes of a string that are looked at: cleaning looks at 4 times 200 characters of up to 4 bytes."""
+PATH_LOOKED_AT: Final = 4 * 2000
+"""The same for a path."""
 _NO_FLAGS: Final = 0x2D
 _MOST_START: Final = np.uint64(MAX_START_NS)
 _MOST_DURATION: Final = np.uint64(MAX_DURATION_NS)
@@ -36,68 +38,38 @@ MALFORMED: Final = 1
 _ROOM_FOR_PATH: Final = 256
 
 
-@compiled
-def count_spans(data: Bytes, ends: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    """How many spans each record has at most; 0 for one that is malformed so far as one must look for that."""
-    begin = 0
-    for record in range(len(ends)):
-        counts[record] = max(0, _count(data, begin, ends[record], 0))
-        begin = ends[record]
+SMALLEST_SPAN: Final = 30
+"""Bytes that a span takes at least if its ids are valid: two tags and lengths, 16 and 8 bytes, and its own tag and length."""
 
-
-@inlined
-def _count_level(data: Bytes, at: int, end: int, field: int) -> int:
-    count = 0
-    while at < end:
-        tag, at = varint(data, at, end)
-        if at == BAD:
-            return BAD
-        if tag == (field << 3 | LENGTH):
-            count += 1
-        at = skip(data, at, end, np.int64(tag & np.uint64(7)))
-        if at == BAD:
-            return BAD
-    return count
-
-
-@inlined
-def _count(data: Bytes, at: int, end: int, total: int) -> int:
-    while at < end:
-        tag, at = varint(data, at, end)
-        if at == BAD:
-            return BAD
-        if tag != (1 << 3 | LENGTH):
-            at = skip(data, at, end, np.int64(tag & np.uint64(7)))
-            if at == BAD:
-                return BAD
-            continue
-        inner, stop = length(data, at, end)
-        if stop == BAD:
-            return BAD
-        at = stop
-        while inner < stop:
-            tag, inner = varint(data, inner, stop)
-            if inner == BAD:
-                return BAD
-            if tag == (2 << 3 | LENGTH):
-                begin, close = length(data, inner, stop)
-                if close == BAD:
-                    return BAD
-                found = _count_level(data, begin, close, 2)
-                if found == BAD:
-                    return BAD
-                total += found
-                inner = close
-            else:
-                inner = skip(data, inner, stop, np.int64(tag & np.uint64(7)))
-                if inner == BAD:
-                    return BAD
-    return total
+# What is read of a span's own attributes, and of its resource's: the names' numbers, and how the text is cleaned.
+_OWN: Final = np.array(
+    [
+        (*wanted.FLAGS, FLAGS),
+        (*wanted.ERROR, NAME),
+        (*wanted.METHOD, METHOD),
+        (*wanted.ROUTE, ROUTE),
+        (*wanted.ZONE, NAME),
+    ],
+    dtype=np.int64,
+)
+_OF_RESOURCE: Final = np.array(
+    [
+        (*wanted.COMPONENT, NAME),
+        (*wanted.TIER, NAME),
+        (wanted.POP[0], wanted.ZONE[1], NAME),  # the zone where no PoP is named
+        (*wanted.REGION, NAME),
+        (*wanted.ENVIRONMENT, NAME),
+    ],
+    dtype=np.int64,
+)
+_OWN_ROUTE: Final = 3
+_FIELDS: Final = 5
 
 
 @compiled
 def scan(
     data: Bytes,
+    begins: NDArray[np.int64],
     ends: NDArray[np.int64],
     arrivals: NDArray[np.int64],
     offsets: NDArray[np.int64],
@@ -120,26 +92,26 @@ def scan(
     """Read all records into ``spans``; how many spans there are, or ``FULL`` if the fresh strings had no room.
 
     Args:
-        data: the records, one behind the other.
-        ends: where each record ends.
+        data: bytes, among them the records.
+        begins, ends: where each record lies.
         arrivals, offsets: of each record.
         table, numbers: of :func:`telemetry.engine.attributes.name_table`.
         own, resource: room for the attributes of a span and of a resource.
         known_slots, known_entries, known_arena: strings that are known.
         fresh_slots, fresh_entries, side, fresh_counts: room for those that are not; their codes in ``spans`` are -1 - entry.
-        spans: room for as many spans as :func:`count_spans` found.
+        spans: room for one span each ``SMALLEST_SPAN`` bytes, and one more.
         span_ends: for each record, where its spans end.
         state: for each record ``GOOD`` or ``MALFORMED``.
         invalid: for each record, how many spans were left out because they have no valid trace id or span id.
     """
     count = 0
-    begin = 0
     lists = 0
+    of_resource = np.zeros(_FIELDS, dtype=np.int64)
+    of_span = np.zeros(_FIELDS, dtype=np.int64)
     for record in range(len(ends)):
         first = count
         good = True
-        at, end = begin, ends[record]
-        begin = end
+        at, end = begins[record], ends[record]
         while good and at < end:
             tag, at = varint(data, at, end)
             if at == BAD or tag < 8:
@@ -160,10 +132,19 @@ def scan(
             good = _resource(data, group, group_end, table, numbers, resource, mine)
             if not good:
                 break
-            ok, component, tier, pop, region, environment = _resource_codes(
-                data, resource, mine, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-            )
-            if not ok:
+            if not _codes(
+                data,
+                resource,
+                mine,
+                _OF_RESOURCE,
+                known_slots,
+                known_entries,
+                known_arena,
+                fresh_slots,
+                fresh_entries,
+                fresh_counts,
+                of_resource,
+            ):
                 return FULL
             place = group
             while good and place < group_end:
@@ -201,27 +182,48 @@ def scan(
                     if valid == 0:
                         invalid[record] += 1
                         continue
-                    span["component"] = component
-                    span["tier"] = tier
-                    span["pop"] = pop
-                    span["region"] = region
-                    span["environment"] = environment
+                    span["component"] = of_resource[0]
+                    span["tier"] = of_resource[1]
+                    span["region"] = of_resource[3]
+                    span["environment"] = of_resource[4]
                     span["arrival_ms"] = arrivals[record]
                     span["offset"] = offsets[record]
-                    if not _own_codes(
+                    if not _codes(
                         data,
                         own,
                         lists,
+                        _OWN,
                         known_slots,
                         known_entries,
                         known_arena,
                         fresh_slots,
                         fresh_entries,
-                        side,
                         fresh_counts,
-                        span,
+                        of_span,
                     ):
                         return FULL
+                    span["flags"] = of_span[0]
+                    span["error"] = of_span[1]
+                    span["method"] = of_span[2]
+                    span["route"] = of_span[_OWN_ROUTE]
+                    span["pop"] = of_resource[2] if of_resource[2] != 0 else of_span[4]
+                    _own_numbers(data, own, lists, span)
+                    span["path"] = 0
+                    if text_of(own, wanted.ROUTE, lists)[1] == 0:
+                        fine, span["path"] = _path_code(
+                            data,
+                            own,
+                            lists,
+                            known_slots,
+                            known_entries,
+                            known_arena,
+                            fresh_slots,
+                            fresh_entries,
+                            side,
+                            fresh_counts,
+                        )
+                        if not fine:
+                            return FULL
                     count += 1
         if not good:
             count = first
@@ -271,50 +273,7 @@ def _resource(
     return True
 
 
-@compiled
-def _resource_codes(
-    data: Bytes,
-    found: Found,
-    lists: int,
-    known_slots: Slots,
-    known_entries: Entries,
-    known_arena: Bytes,
-    fresh_slots: Slots,
-    fresh_entries: Entries,
-    fresh_counts: NDArray[np.int64],
-) -> tuple[bool, int, int, int, int, int]:
-    ok = True
-    begin, end = text_of(found, wanted.COMPONENT, lists)
-    fine, component = _code(
-        data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.TIER, lists)
-    fine, tier = _code(
-        data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.POP, lists)
-    if end == begin:
-        begin, end = text_of(found, wanted.ZONE, lists)
-    fine, pop = _code(
-        data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.REGION, lists)
-    fine, region = _code(
-        data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.ENVIRONMENT, lists)
-    fine, environment = _code(
-        data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    return ok, component, tier, pop, region, environment
-
-
-@compiled
+@inlined
 def _span(
     data: Bytes,
     at: int,
@@ -404,21 +363,9 @@ def _span(
     return 1
 
 
-@compiled
-def _own_codes(
-    data: Bytes,
-    found: Found,
-    lists: int,
-    known_slots: Slots,
-    known_entries: Entries,
-    known_arena: Bytes,
-    fresh_slots: Slots,
-    fresh_entries: Entries,
-    side: Bytes,
-    fresh_counts: NDArray[np.int64],
-    span: SpanArray,
-) -> bool:
-    """Fill in what a span's own attributes say; False if the fresh strings have no room."""
+@inlined
+def _own_numbers(data: Bytes, found: Found, lists: int, span: SpanArray) -> None:
+    """Fill in what a span's own attributes say that is no string."""
     status = np.int64(0)
     for number in range(wanted.STATUS[0], wanted.STATUS[1]):
         one = found[number]
@@ -435,91 +382,51 @@ def _own_codes(
     begin, end = text_of(found, wanted.ADDRESS, lists)
     span["client_hash"] = address_hash(data, begin, end)
 
-    ok = True
-    if span["pop"] == 0:
-        begin, end = text_of(found, wanted.ZONE, lists)
-        fine, span["pop"] = _code(
-            data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-        )
-        ok &= fine
-    begin, end = text_of(found, wanted.FLAGS, lists)
-    if end - begin == 1 and data[begin] == _NO_FLAGS:
-        end = begin
-    fine, span["flags"] = _code(
-        data, begin, end, FLAGS, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.ERROR, lists)
-    fine, span["error"] = _code(
-        data, begin, end, NAME, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.METHOD, lists)
-    fine, span["method"] = _code(
-        data, begin, end, METHOD, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    begin, end = text_of(found, wanted.ROUTE, lists)
-    fine, span["route"] = _code(
-        data, begin, end, ROUTE, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-    )
-    ok &= fine
-    span["path"] = 0
-    if begin == end:
-        begin, end = text_of(found, wanted.URL, lists)
-        fine, span["path"] = _path_code(
-            data,
-            begin,
-            end,
-            known_slots,
-            known_entries,
-            known_arena,
-            fresh_slots,
-            fresh_entries,
-            side,
-            fresh_counts,
-        )
-        ok &= fine
-    return ok
 
-
-@compiled
-def _code(
+@inlined
+def _codes(
     data: Bytes,
-    begin: int,
-    end: int,
-    kind: int,
+    found: Found,
+    lists: int,
+    fields: NDArray[np.int64],
     known_slots: Slots,
     known_entries: Entries,
     known_arena: Bytes,
     fresh_slots: Slots,
     fresh_entries: Entries,
     fresh_counts: NDArray[np.int64],
-) -> tuple[bool, int]:
-    """(whether there was room, code of the string or -1 - entry)."""
-    if begin == end:
-        return True, 0
-    end = min(end, begin + LOOKED_AT)
-    hashed = hash_of(data, begin, end, kind)
-    entry = find(known_slots, known_entries, known_arena, data, begin, end, kind, hashed)
-    if entry >= 0:
-        return True, np.int64(known_entries[entry]["code"])
-    entry = find(fresh_slots, fresh_entries, data, data, begin, end, kind, hashed)
-    if entry >= 0:
-        return True, -1 - entry
-    number = fresh_counts[0]
-    if number == len(fresh_entries):
-        return False, 0
-    put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
-    fresh_counts[0] += 1
-    return True, -1 - number
+    out: NDArray[np.int64],
+) -> bool:
+    """The code, or -1 - entry, of each of ``fields``; False if the fresh strings have no room."""
+    for field in range(_FIELDS):
+        out[field] = 0
+        begin, end = text_of(found, (fields[field, 0], fields[field, 1]), lists)
+        kind = fields[field, 2]
+        if begin == end or (kind == FLAGS and end - begin == 1 and data[begin] == _NO_FLAGS):
+            continue
+        end = min(end, begin + LOOKED_AT)
+        hashed = hash_of(data, begin, end, kind)
+        entry = find(known_slots, known_entries, known_arena, data, begin, end, kind, hashed)
+        if entry >= 0:
+            out[field] = known_entries[entry]["code"]
+            continue
+        entry = find(fresh_slots, fresh_entries, data, data, begin, end, kind, hashed)
+        if entry < 0:
+            number = fresh_counts[0]
+            if number == len(fresh_entries):
+                return False
+            put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
+            fresh_counts[0] += 1
+            entry = number
+        out[field] = -1 - entry
+    return True
 
 
-@compiled
+@inlined
 def _path_code(
     data: Bytes,
-    begin: int,
-    end: int,
+    found: Found,
+    lists: int,
     known_slots: Slots,
     known_entries: Entries,
     known_arena: Bytes,
@@ -528,30 +435,33 @@ def _path_code(
     side: Bytes,
     fresh_counts: NDArray[np.int64],
 ) -> tuple[bool, int]:
-    """The same for a path, which is cleaned here unless it is unusual: there are too many different ones."""
+    """(whether there was room, code or -1 - entry) of the path; it is cleaned here unless it is unusual, for most differ."""
+    begin, end = text_of(found, wanted.URL, lists)
+    used = fresh_counts[1]
     if begin == end:
         return True, 0
-    used = fresh_counts[1]
     if used + _ROOM_FOR_PATH > len(side):
         return False, 0
+    arena, kind = side, CLEAN_PATH
     stop = path_into(data, begin, end, side, used)
-    if stop == UNUSUAL:
-        return _code(
-            data, begin, end, PATH, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, fresh_counts
-        )
     if stop == used:
         return True, 0
-    hashed = hash_of(side, used, stop, CLEAN_PATH)
-    entry = find(known_slots, known_entries, known_arena, side, used, stop, CLEAN_PATH, hashed)
+    if stop == UNUSUAL:
+        arena, kind, stop = data, PATH, used
+        end = min(end, begin + PATH_LOOKED_AT)
+    else:
+        begin, end = used, stop
+    hashed = hash_of(arena, begin, end, kind)
+    entry = find(known_slots, known_entries, known_arena, arena, begin, end, kind, hashed)
     if entry >= 0:
         return True, np.int64(known_entries[entry]["code"])
-    entry = find(fresh_slots, fresh_entries, side, side, used, stop, CLEAN_PATH, hashed)
+    entry = find(fresh_slots, fresh_entries, arena, arena, begin, end, kind, hashed)
     if entry >= 0:
         return True, -1 - entry
     number = fresh_counts[0]
     if number == len(fresh_entries):
         return False, 0
-    put(fresh_slots, fresh_entries, number, -1 - entry, hashed, used, stop - used, CLEAN_PATH, 0)
+    put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
     fresh_counts[0] += 1
     fresh_counts[1] = stop
     return True, -1 - number

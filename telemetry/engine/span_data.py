@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.spans import SPAN, STRING_FIELDS, SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.engine.tree import Places

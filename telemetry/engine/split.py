@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.engine.compiled import compiled
+from telemetry.compiled import compiled
 from telemetry.engine.spans import SpanArray
 
 _SIZE: Final = 1 << 14

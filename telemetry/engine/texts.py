@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from telemetry.domain import normalize, weight
-from telemetry.engine.compiled import inlined
+from telemetry.compiled import inlined
 from telemetry.engine.intern import hash_of
 from telemetry.engine.wire import Bytes
 
@@ -17,7 +17,7 @@ _LONGEST: Final = 2000
 _ROUTE: Final = normalize.ROUTE_LENGTH
 _LONG_SEGMENT: Final = 40
 _LONG_NUMBER: Final = 13
-_TENTH: Final = (1 << 63) // 10 - 1
+_TENTH: Final = (1 << 63) // 10
 _ALL: Final = float(1 << 56)
 _MOST: Final = weight.MOST
 _ID: Final = np.frombuffer(b"/{id}", dtype=np.uint8)
@@ -40,9 +40,10 @@ def integer(data: Bytes, begin: int, end: int) -> int:
         return 0
     value = 0
     while at < end:
-        if not is_digit(data[at]) or value > _TENTH:
+        digit = np.int64(data[at]) - 0x30
+        if not is_digit(data[at]) or value > _TENTH or (value == _TENTH and digit > (7 if sign > 0 else 8)):
             return 0
-        value = value * 10 + (np.int64(data[at]) - 0x30)
+        value = value * 10 + digit
         at += 1
     return sign * value
 

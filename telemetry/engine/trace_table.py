@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.emitted import key_of, place_of
 from telemetry.engine.spans import SpanArray
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.engine import strings as words
-from telemetry.engine.compiled import inlined
+from telemetry.compiled import inlined
 from telemetry.vocabulary import Outcome
 
 _ORDER: Final = list(Outcome)

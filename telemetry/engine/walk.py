@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from telemetry.domain.paths import MAX_HOPS
 from telemetry.engine.answer import answer, interval
-from telemetry.engine.compiled import compiled, inlined
+from telemetry.compiled import compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.tree import CLIENT, NONE, Places
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.engine.compiled import inlined
+from telemetry.compiled import inlined
 
 Bytes = NDArray[np.uint8]
 
