@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from telemetry.blocklog.model import Block
 from telemetry.engine.columns import I64, U64, SpanColumns, Strings
 from telemetry.engine.decode import Decoder
 from telemetry.engine.emitted import Emitted, trace_keys
 from telemetry.engine.open_traces import OpenTraces
-from telemetry.engine.rows import arrow_bytes, late_rows, path_rows, with_place
+from telemetry.engine.rows import arrow_bytes, late_rows, log_rows, path_rows, with_place
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.base import Record
-from telemetry.store.base import Block, block_token
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.tables import LATE_SPANS, REQUEST_PATHS
 
@@ -41,9 +41,9 @@ class Batch:
     Attributes:
         partition: the partition.
         number: the block's number in the partition's sequence.
-        blocks: at most one for each table, to be appended in this order.
-        resume_offset: to be committed once all blocks have landed.
-        paths: how many request paths the blocks hold.
+        blocks: one, or none.
+        resume_offset: to be committed once the block has landed.
+        paths: how many request paths the block holds.
     """
 
     partition: int
@@ -58,6 +58,7 @@ class _Partition:
     open: OpenTraces
     emitted: Emitted
     next_block: int
+    writer: str
     late: list[SpanColumns]
     clock_ms: int = 0
 
@@ -65,14 +66,14 @@ class _Partition:
 class Engine:
     """Assembles request paths from the records of several partitions. Used by one thread."""
 
-    def __init__(self, chdb: ChdbEngine, settings: EngineSettings, *, topic: str, writer: str) -> None:
+    def __init__(self, chdb: ChdbEngine, settings: EngineSettings, *, topic: str, writer: str = "") -> None:
         """Assemble with ``settings``.
 
         Args:
             chdb: decodes the records.
             settings: when traces close, and limits.
-            topic: where the records come from; part of every block's token.
-            writer: who writes; stored with every row.
+            topic: where the records come from; stored with every row.
+            writer: who writes, for partitions that are assigned without one.
         """
         self._settings = settings
         self._strings = Strings()
@@ -90,6 +91,7 @@ class Engine:
         next_block: int,
         emitted: Iterable[tuple[bytes, int]] = (),
         now_ms: int = 0,
+        writer: str = "",
     ) -> None:
         """Begin with a partition.
 
@@ -99,6 +101,7 @@ class Engine:
             next_block: the number of the next block.
             emitted: traces that may come again: (trace id, offset of the last record that contributed).
             now_ms: the time, for how long those are remembered.
+            writer: who writes; stored with every row.
         """
         known = Emitted(self._settings.remember_ms)
         pairs = list(emitted)
@@ -108,7 +111,7 @@ class Engine:
             keys: U64 = trace_keys(halves[:, 0], halves[:, 1])
             known.add(keys, offsets, now_ms)
         open_traces = OpenTraces(self._settings, known, next_offset)
-        self._partitions[partition] = _Partition(open_traces, known, next_block, [])
+        self._partitions[partition] = _Partition(open_traces, known, next_block, writer or self._writer, [])
 
     def forget(self, partition: int) -> None:
         """Drop everything of a partition that is no longer ours; what was not stored is read again by its next owner."""
@@ -177,18 +180,16 @@ class Engine:
         state = self._partitions[partition]
         now_ms = max(idle_now_ms or 0, state.clock_ms + waited_ms)
         closed = state.open.close(now_ms, self._strings, everything=everything)
-        blocks = []
-        count = 0
+        paths = late = None
         if closed is not None:
-            rows = path_rows(closed, self._strings, self._settings)
-            count = rows.num_rows
-            self.counters.paths += count
+            paths = path_rows(closed, self._strings, self._settings)
+            self.counters.paths += paths.num_rows
             self.counters.complete_paths += int((closed.paths.complete & closed.closed).sum())
-            blocks.append(self._block(REQUEST_PATHS, rows, partition, state.next_block))
         if state.late:
-            rows = late_rows(SpanColumns.concat(state.late), self._strings)
+            late = late_rows(SpanColumns.concat(state.late), self._strings)
             state.late.clear()
-            blocks.append(self._block(LATE_SPANS, rows, partition, state.next_block))
+        blocks = [self._block(partition, state, paths, late)] if paths is not None or late is not None else []
+        count = paths.num_rows if paths is not None else 0
         batch = Batch(partition, state.next_block, tuple(blocks), state.open.resume_offset(), count)
         if blocks:
             state.next_block += 1
@@ -199,14 +200,17 @@ class Engine:
         """Let go of what was opened."""
         self._decoder.close()
 
-    def _block(self, table: str, rows: "pa.Table", partition: int, number: int) -> Block:
-        placed = with_place(rows, topic=self._topic, partition=partition, block=number, writer=self._writer)
+    def _block(self, partition: int, state: _Partition, paths: "pa.Table | None", late: "pa.Table | None") -> Block:
+        rows = log_rows(paths, late)
+        placed = with_place(rows, topic=self._topic, partition=partition, block=state.next_block, writer=state.writer)
         return Block(
-            table=table,
+            partition=partition,
+            number=state.next_block,
+            writer=state.writer,
             columns=tuple(placed.column_names),
             arrow=arrow_bytes(placed),
             rows=placed.num_rows,
-            token=block_token(self._topic, partition, number, table),
+            feeds=frozenset(name for name, part in ((REQUEST_PATHS, paths), (LATE_SPANS, late)) if part is not None),
         )
 
     def _bound_strings(self) -> None:

@@ -12,6 +12,12 @@ from telemetry.engine.open_traces import Closed
 from telemetry.engine.settings import EngineSettings
 
 _LIST_LIMIT = np.int32
+_UNUSED = (
+    *((name, np.uint64) for name in ("self_ns", "retry_ns", "network_ns")),
+    *((name, np.int64) for name in ("offset_ns", "unattributed_ns")),
+    ("attempts", np.uint16),
+    ("failed", np.bool_),
+)
 
 
 def path_rows(closed: Closed, strings: Strings, settings: EngineSettings) -> "pa.Table":
@@ -72,23 +78,43 @@ def path_rows(closed: Closed, strings: Strings, settings: EngineSettings) -> "pa
 
 
 def late_rows(spans: SpanColumns, strings: Strings) -> "pa.Table":
-    """Rows of ``late_spans``."""
+    """Rows of ``path_log`` for spans of traces that were emitted before they came."""
+    each = pa.array(np.arange(len(spans) + 1, dtype=_LIST_LIMIT))
+
+    def hop(values: Any) -> "pa.Array":
+        return pa.ListArray.from_arrays(each, values)
+
     return pa.table(
         {
             "trace_id": trace_ids(spans.trace_high, spans.trace_low),
-            "span_id": pa.array(spans.span_id),
             "parent_id": pa.array(spans.parent_id),
-            "kind": _unsigned(spans.kind & 0xFF, np.uint8),
+            "span_kind": _unsigned(spans.kind & 0xFF, np.uint8),
             "start": _time(spans.start, "ns"),
-            "duration_ns": _unsigned(spans.duration, np.uint64),
-            "tier": texts(spans.tier, strings),
-            "component": texts(spans.component, strings),
-            "pop": texts(spans.pop, strings),
-            "status": _unsigned(spans.status, np.uint16),
+            "total_ns": _unsigned(spans.duration, np.uint64),
+            "hops.span_id": hop(pa.array(spans.span_id)),
+            "hops.duration_ns": hop(_unsigned(spans.duration, np.uint64)),
+            "hops.tier": hop(texts(spans.tier, strings)),
+            "hops.component": hop(texts(spans.component, strings)),
+            "hops.pop": hop(texts(spans.pop, strings)),
+            "hops.status": hop(_unsigned(spans.status, np.uint16)),
+            # All columns of a nested one have the same length.
+            **{f"hops.{name}": hop(_unsigned(np.zeros(len(spans)), kind)) for name, kind in _UNUSED},
+            "hops.flags": hop(texts(np.zeros(len(spans), np.int32), strings)),
+            "hops.error": hop(texts(np.zeros(len(spans), np.int32), strings)),
             "arrived": _time(spans.arrival_ms, "ms"),
             "last_offset": _unsigned(spans.offset, np.uint64),
         }
     )
+
+
+def log_rows(paths: "pa.Table | None", late: "pa.Table | None") -> "pa.Table":
+    """Rows of ``path_log``: paths, then late spans, with the columns that either has; what a row has not is null."""
+    parts = [
+        part.append_column("kind", pa.array([kind] * part.num_rows))
+        for kind, part in (("path", paths), ("late", late))
+        if part is not None
+    ]
+    return pa.concat_tables(parts, promote_options="default")
 
 
 def with_place(rows: "pa.Table", *, topic: str, partition: int, block: int, writer: str) -> "pa.Table":

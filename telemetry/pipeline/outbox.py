@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from telemetry.blocklog.protocol import BlockLog
 from telemetry.engine.engine import Batch
-from telemetry.errors import StoreError, UnavailableError
-from telemetry.store.base import Store
+from telemetry.errors import FencedError, StoreError, UnavailableError
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT = 0.5
@@ -24,7 +24,7 @@ class Outbox:
         trouble: why the last attempt failed; empty while all is well.
     """
 
-    store: Store
+    log: BlockLog
     waiting: deque[Batch] = field(default_factory=deque)
     landed_blocks: int = 0
     failures: int = 0
@@ -40,19 +40,24 @@ class Outbox:
         """Drop what waits for a partition that is no longer ours: its next owner makes it again."""
         self.waiting = deque(b for b in self.waiting if b.partition != partition)
 
-    def send(self, now: float, landed: Callable[[Batch], None]) -> None:
-        """Store what waits; ``landed`` is called for each batch once all its blocks are stored.
+    def send(self, now: float, landed: Callable[[Batch], None], lost: Callable[[int], None]) -> None:
+        """Store what waits; ``landed`` is called for each batch once its block is stored.
 
         Args:
             now: seconds of a monotonic clock.
             landed: commits the batch's offset.
+            lost: forgets a partition that another writer has taken over, and what waits for it.
         """
         while self.waiting and now >= self._next_try:
             batch = self.waiting[0]
             try:
                 for block in batch.blocks:
-                    self.store.append(block)
+                    self.log.append(block)
                     self.landed_blocks += 1
+            except FencedError as error:
+                _log.warning("%s", error)
+                lost(batch.partition)
+                continue
             except (UnavailableError, StoreError) as error:
                 self._failed(error, now)
                 return

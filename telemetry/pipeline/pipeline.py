@@ -3,17 +3,18 @@
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass
 
+from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.protocol import BlockLog
+from telemetry.blocklog.sql import SqlLogTables, emitted
 from telemetry.engine.engine import Batch, Engine
 from telemetry.engine.settings import EngineSettings
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record
 from telemetry.pipeline.outbox import Outbox
-from telemetry.pipeline.takeover import drive_again, read_past
 from telemetry.store.base import Store
 from telemetry.store.chdb import ChdbEngine
 
@@ -89,8 +90,9 @@ class Pipeline:
         self._topic = topic
         self._wall_ms = wall_ms
         self._monotonic = monotonic
-        self._engine = Engine(chdb, settings.engine, topic=topic, writer=uuid.uuid4().hex[:12])
-        self._outbox = Outbox(store)
+        self._engine = Engine(chdb, settings.engine, topic=topic)
+        self._log = BlockLog(SqlLogTables(store, PATHS, topic))
+        self._outbox = Outbox(self._log)
         self._committed: dict[int, int] = {}
         self._flush_due = 0.0
         self._full_since = 0  # wall clock, ms; 0 while there is room
@@ -150,7 +152,7 @@ class Pipeline:
             self._take()
             self._put_aside()
             self._close(busy)
-        self._outbox.send(now, self._landed)
+        self._outbox.send(now, self._landed, self._forget)
         if full and not records:
             time.sleep(0.05)  # nothing to do but wait for the store
         return len(records)
@@ -181,33 +183,37 @@ class Pipeline:
         assigned = self._feed.assigned()
         for partition in self._engine.partitions:
             if partition not in assigned:
-                self._engine.forget(partition)
-                self._outbox.forget(partition)
-                self._committed.pop(partition, None)
-                self._polled = [r for r in self._polled if r.partition != partition]
-                self._polled_bytes = sum(len(r.value) for r in self._polled)
-                self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
+                self._forget(partition)
         for partition, committed in assigned.items():
             if partition not in self._engine.partitions:
                 now_ms = self._wall_ms()
-                past = read_past(
+                lease = self._log.take_over(partition)
+                past = emitted(
                     self._store,
+                    PATHS,
                     topic=self._topic,
                     partition=partition,
                     committed=committed,
-                    remember_ms=self._settings.engine.remember_ms,
-                    now_ms=now_ms,
+                    since_ms=now_ms - self._settings.engine.remember_ms,
                 )
-                if past.next_block > 1:
-                    drive_again(self._store, topic=self._topic, partition=partition, block=past.next_block - 1)
+                traces, offsets = past["trace_id"].to_pylist(), past["last_offset"].to_pylist()
                 self._engine.assign(
                     partition,
                     next_offset=committed,
-                    next_block=past.next_block,
-                    emitted=past.emitted,
+                    next_block=lease.next_number,
+                    emitted=list(zip(traces, offsets, strict=True)),
                     now_ms=now_ms,
+                    writer=lease.writer,
                 )
                 self._committed[partition] = committed
+
+    def _forget(self, partition: int) -> None:
+        self._engine.forget(partition)
+        self._outbox.forget(partition)
+        self._committed.pop(partition, None)
+        self._polled = [r for r in self._polled if r.partition != partition]
+        self._polled_bytes = sum(len(r.value) for r in self._polled)
+        self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
 
     def _take(self) -> None:
         """Decode what was polled. A statement has a price of its own, so it is done for many records at once."""
