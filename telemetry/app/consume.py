@@ -11,8 +11,9 @@ from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.kafka import KafkaFeed
 from telemetry.pipeline.pipeline import Pipeline, PipelineSettings, Status
 from telemetry.store import schema
+from telemetry.store.address import ServerAddress
 from telemetry.store.chdb import ChdbEngine
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.server import ServerStore
 from telemetry.vocabulary import SPANS_TOPIC
 
 
@@ -50,7 +51,7 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="edgepath-"))
         chdb = ChdbEngine(Path(folder))
         parts.callback(chdb.close)
-        store = ServerStore(settings.clickhouse, chdb)
+        store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
         feed = KafkaFeed(settings.kafka, settings.topic, settings.group)
