@@ -175,3 +175,16 @@ def originals(
             "ids": [trace.hex() for trace in trace_ids],
         },
     )
+
+
+def whereabouts(
+    store: Store, log: Log, *, topic: str, partition: int, trace_ids: Sequence[bytes]
+) -> "pa.Table":
+    """Which of some traces a partition has emitted, whenever that was. Columns and errors as of :func:`emitted`."""
+    return store.arrow(
+        f"SELECT trace_id, max(last_offset) AS last_offset, "  # noqa: S608 - our names
+        f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS block FROM {log.table} "
+        f"WHERE {_HERE} AND kind IN ('path', 'late') "
+        "AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) GROUP BY trace_id",
+        {"topic": topic, "partition": partition, "ids": [trace.hex() for trace in trace_ids]},
+    )

@@ -15,6 +15,8 @@ from telemetry.blocklog.sql import SqlLogTables
 from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record, RecordBatch
+from telemetry.feeds.otlp.intake import Signal
+from telemetry.pipeline.encodings import in_protobuf
 from telemetry.pipeline.observer import Nobody, Observer
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
@@ -255,7 +257,10 @@ class Pipeline:
         # Kafka's timestamps are the senders' clocks. What came after we had read everything cannot be older than that, and nothing
         # comes from the future: a clock that is wrong by years must not close traces, or keep them open.
         earliest = min(self._drained_at, now_ms)
-        self._polled += [replace(b, arrival_ms=np.clip(b.arrival_ms, earliest, now_ms)) for b in batches]
+        for batch in batches:
+            found = in_protobuf(batch, Signal.TRACES)
+            self._polled.append(replace(found.batch, arrival_ms=np.clip(batch.arrival_ms, earliest, now_ms)))
+            self._rejected += found.rejected
         self._polled_bytes += sum(b.size for b in batches)
         self._lag = self._feed.lag()
         if room and not self._lag:

@@ -1,6 +1,8 @@
 """The Kafka feed and sink with a real Apache Kafka: SDK exporter -> receiver -> Kafka -> feed."""
 
+import base64
 import gzip
+import json
 import random
 import socket
 import threading
@@ -13,6 +15,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.protobuf import json_format
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import MemberToRemove
 from kafka.partitioner.default import murmur2
@@ -29,7 +32,10 @@ from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.errors import ConfigurationError, UnavailableError
 from telemetry.feeds.base import Record
 from telemetry.feeds.kafka import KafkaFeed, KafkaSink, Kind, ensure_topic
+from telemetry.feeds.kafka.keying import HASHERS, MURMUR2, Verdict
 from telemetry.feeds.otlp import GrpcReceiver, HttpReceiver
+from telemetry.feeds.otlp.encodings import json_places, to_protobuf
+from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.sink import PartialError
 
 PARTITIONS = 4
@@ -354,6 +360,36 @@ def test_batches_are_the_same_records(
     assert feed.lag() == 0
 
 
+@pytest.mark.parametrize("how", ["columns", "records"])
+def test_how_the_topic_is_keyed(
+    open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen from a few keys: by trace id with Kafka's hasher; then with Sarama's, as a Collector does that nobody has told."""
+    if how == "records":
+        monkeypatch.setattr("telemetry.feeds.kafka.source.install", lambda *_: False)
+    monkeypatch.setattr("telemetry.feeds.kafka.source._SAMPLE_SECONDS", 0.0)
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, compression_type="lz4", linger_ms=50)
+
+    def write(first: int, place: Callable[[bytes, int], int] | None) -> None:
+        for trace in range(first, first + 100):
+            key = random.Random(trace).randbytes(16).hex().encode()
+            producer.send(topic, b"x", key=key, partition=place(key, PARTITIONS) if place else None)
+        producer.flush()
+
+    write(0, None)
+    feed = open_feed()
+    read(feed, 100)
+    report = feed.keying.report()
+    assert (report.verdict, report.hashers[0]) == (Verdict.FINE, (MURMUR2, report.keyed))
+    assert report.keyed == report.sampled >= 8
+    for number in range(1, 4):
+        write(number * 1000, HASHERS["Sarama's FNV-1a"])
+        read(feed, 100)
+    producer.close()
+    feed.keying.saw_split(9, b"x" * 16)
+    assert feed.keying.report().verdict is Verdict.MIXED
+
+
 def test_a_batch_that_the_disk_has_damaged(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str) -> None:
     """It is fetched again, then put aside whole; what stands before and behind it comes, and nothing waits for ever."""
     producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
@@ -499,14 +535,35 @@ def test_topic_with_small_messages(kafka_broker: KafkaBroker) -> None:
     assert sorted(found) == spans_in([payload])
 
 
+@pytest.mark.parametrize("by", ["producer", "broker"])
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_codecs(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, codec: str) -> None:
-    """Whatever a Collector compresses with is read."""
-    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, compression_type=codec)
-    payload = request(range(1, 100))
-    producer.send(topic, value=payload).get(10)
+def test_topics_as_a_collector_writes_them(kafka_broker: KafkaBroker, codec: str, by: str) -> None:
+    """A request of one trace a message, keyed by its hex id, otlp_proto and otlp_json; compressed by the client, or by Java."""
+    name = f"{codec}-{uuid.uuid4().hex[:8]}"
+    kafka_broker.create_topic(name, 2, {"compression.type": codec} if by == "broker" else {})
+    producer = KafkaProducer(
+        bootstrap_servers=kafka_broker.bootstrap, compression_type=codec if by == "producer" else None, linger_ms=100
+    )
+    payloads = [request([trace], spans=3) for trace in range(1, 201)]
+    for trace, payload in enumerate(payloads, 1):
+        producer.send(name, as_json(payload) if trace % 2 else payload, key=trace.to_bytes(16).hex().encode())
     producer.close()
-    assert [record.value for record in read(open_feed(), 1)] == [payload]
+    feed = KafkaFeed(kafka_broker.bootstrap, name, name)
+    feed.open()
+    values = [record.value for record in read(feed, len(payloads))]
+    feed.close()
+    assert len(json_places(values)) == 100
+    assert spans_in([to_protobuf(value, Signal.TRACES) for value in values]) == spans_in(payloads)
+
+
+def as_json(payload: bytes) -> bytes:
+    """A request in OTLP/JSON: ids in hex, in one line, as the Collector's marshaler writes it."""
+    document = json_format.MessageToDict(ExportTraceServiceRequest.FromString(payload))
+    for resource in document["resourceSpans"]:
+        for span in resource["scopeSpans"][0]["spans"]:
+            for name in ("traceId", "spanId"):
+                span[name] = base64.b64decode(span[name]).hex()
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def test_new_partitions_are_used(kafka_broker: KafkaBroker) -> None:

@@ -42,13 +42,23 @@ class BadBatchError(KafkaError):  # type: ignore[misc] # kafka-python has no typ
         self.reason = reason
 
 
-def install(consumer: Any, now_ms: Callable[[], int]) -> bool:
-    """Let ``consumer.poll`` return record batches instead of records; False if this kafka-python cannot."""
+Look = Callable[[int, bytes | memoryview], None]
+"""Shown a partition and the records of one batch now and then, for samples."""
+
+
+def install(consumer: Any, now_ms: Callable[[], int], look: Look) -> bool:
+    """Let ``consumer.poll`` return record batches instead of records; False if this kafka-python cannot.
+
+    Args:
+        consumer: a ``KafkaConsumer``.
+        now_ms: the wall clock, in milliseconds since the epoch.
+        look: shown one batch of every few megabytes.
+    """
     fetcher: Any = getattr(consumer, "_fetcher", None)
     original = getattr(fetcher, "PartitionRecords", None)
     if original is None or not inspect.signature(original).parameters.keys() >= _NEEDED:
         return False
-    fetcher.PartitionRecords = partial(FetchedPartition, now_ms=now_ms)
+    fetcher.PartitionRecords = partial(FetchedPartition, now_ms=now_ms, look=look)
     return True
 
 
@@ -70,6 +80,7 @@ class FetchedPartition:
         records: Any,
         *,
         now_ms: Callable[[], int],
+        look: Look = lambda *_: None,
         metric_aggregator: Any = None,
         on_drain: Callable[[Any], None] = lambda _: None,
         **_: object,  # deserializers, which we have none of, and transactions, which are read as they come
@@ -82,6 +93,7 @@ class FetchedPartition:
         self.metric_aggregator = metric_aggregator
         self.on_drain = on_drain
         self._now_ms = now_ms
+        self._look = look
         self._batches: Iterator[RawBatch] | None = batches(records._buffer)
         self._bad: BadBatchError | None = None
 
@@ -167,6 +179,8 @@ class FetchedPartition:
             return []
         self.next_fetch_offset = max(self.next_fetch_offset, found[-1].next_offset, group[-1].batch.next_offset)
         self.leader_epoch = group[-1].batch.leader_epoch
+        if group[0].batch.magic == MAGIC:
+            self._look(self.topic_partition.partition, group[0].payload)
         return found
 
     def _columns(self, group: list[_Opened]) -> list[RecordBatch]:

@@ -132,6 +132,32 @@ def records_of(
     return RecordBatch(partition, data, begins, ends, offsets, arrival_ms, int((ends - begins).sum()))
 
 
+def keys_of(payload: bytes | memoryview, count: int) -> list[bytes | None]:
+    """The keys of the first ``count`` records of a batch whose records were read without an error."""
+    keys: list[bytes | None] = []
+    place = 0
+    while len(keys) < count and place < len(payload):
+        length, place = _varint(payload, place)
+        end = place + length
+        _, place = _varint(payload, place + 1)
+        _, place = _varint(payload, place)
+        size, place = _varint(payload, place)
+        keys.append(bytes(payload[place : place + size]) if size >= 0 else None)
+        place = end
+    return keys
+
+
+def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[place]
+        place += 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return (number >> 1) ^ -(number & 1), place
+
+
 def _arrival(group: Sequence[RawBatch], counts: Numbers, delta_ms: Numbers, now_ms: int) -> Numbers:
     """The broker's time where it stamps messages, else the producer's."""
     by_broker = [bool(batch.attributes & _LOG_APPEND_TIME) for batch in group]

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
@@ -19,6 +20,8 @@ from telemetry.feeds.kafka.assignment import Change, Changes, Listener
 from telemetry.feeds.kafka.dead_letters import DeadLetterTopic
 from telemetry.feeds.kafka.errors import translated
 from telemetry.feeds.kafka.fetched import GROUP_BYTES, BadBatchError, install
+from telemetry.feeds.kafka.keying import Keying, KeySample
+from telemetry.feeds.kafka.record_sets import keys_of
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
 
 _log: Final = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ _FETCH_GROUPS: Final = 16
 _TRIES: Final = 3  # of a batch that cannot be decoded: the damage may have been done on the way
 _FETCH_BYTES: Final = 16 * 1024 * 1024
 _REQUEST_MS: Final = 10_000
+_SAMPLE_SECONDS: Final = 0.25  # between looks at keys
+_SAMPLE_KEYS: Final = 8
 # Even a poll that may give nothing lets a rebalance go on for so long.
 _ALIVE_SECONDS: Final = 0.05
 # The group has moved on. What was not committed is read again by the partition's next owner; the store drops what it has.
@@ -52,6 +57,10 @@ class KafkaFeed:
         group: the consumer group.
         session_timeout_ms: a member that has been silent for so long has lost its partitions.
         now_ms: the wall clock, in milliseconds since the epoch, for messages without a timestamp.
+        monotonic: a clock in seconds.
+
+    Attributes:
+        keying: what the keys of a few messages tell of how the topic is keyed.
     """
 
     def __init__(
@@ -62,12 +71,16 @@ class KafkaFeed:
         *,
         session_timeout_ms: int = 45_000,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._group = group
         self._session_timeout_ms = session_timeout_ms
         self._now_ms = now_ms
+        self._monotonic = monotonic
+        self.keying = Keying()
+        self._look_due = 0.0
         self._consumer: Any = None
         self._changes = Changes()
         self._member = ""  # our id in the group; empty until we have joined
@@ -111,7 +124,7 @@ class KafkaFeed:
                     raise UnavailableError(
                         f"Kafka at {self._bootstrap} has no topic {self._topic}: create it, or start `edgepath receive`"
                     )
-                self._by_batches = install(consumer, self._now_ms)
+                self._by_batches = install(consumer, self._now_ms, self._look)
                 consumer.subscribe([self._topic], listener=Listener(self._changes))
             except BaseException:
                 consumer.close(autocommit=False, timeout_ms=1000)
@@ -296,6 +309,7 @@ class KafkaFeed:
                 self._buffer.extend(found)
             else:
                 self._buffer.extend(batches_of([self._record(message) for message in found]))
+                self._sample(found[0].partition, partial(_keys, found[:_SAMPLE_KEYS]))
 
     def _meet(self, error: BadBatchError) -> None:
         """A batch cannot be decoded: fetch it again, and in the end put it aside whole and go on behind it.
@@ -319,6 +333,17 @@ class KafkaFeed:
         _log.error("topic %s: %s; it was put aside", self._topic, error)
         self._consumer.seek(place, error.next_offset)
 
+    def _look(self, partition: int, payload: bytes | memoryview) -> None:
+        self._sample(partition, lambda: keys_of(payload, _SAMPLE_KEYS))
+
+    def _sample(self, partition: int, keys: Callable[[], list[bytes | None]]) -> None:
+        """Now and then let :attr:`keying` see a few keys."""
+        now = self._monotonic()
+        if now >= self._look_due:
+            self._look_due = now + _SAMPLE_SECONDS
+            partitions = len(self._consumer.partitions_for_topic(self._topic) or ())
+            self.keying.saw_keys([KeySample(partition, key, partitions) for key in keys()])
+
     def _record(self, message: Any) -> Record:
         timestamp = message.timestamp
         arrival_ms = timestamp if timestamp is not None and timestamp >= 0 else self._now_ms()
@@ -335,3 +360,7 @@ class KafkaFeed:
             room -= batch.size
             self._next[batch.partition] = batch.next_offset
         return given
+
+
+def _keys(messages: Sequence[Any]) -> list[bytes | None]:
+    return [message.key for message in messages]

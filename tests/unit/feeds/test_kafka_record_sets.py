@@ -19,7 +19,7 @@ from telemetry.feeds.base import RecordBatch, batches_of
 from telemetry.feeds.kafka import fetched
 from telemetry.feeds.kafka.compression import decompress
 from telemetry.feeds.kafka.fetched import BadBatchError, FetchedPartition, install
-from telemetry.feeds.kafka.record_sets import batches
+from telemetry.feeds.kafka.record_sets import batches, keys_of
 
 NOW = 1_800_000_000_000
 PLACE = TopicPartition("t", 3)
@@ -104,11 +104,21 @@ def test_the_same_records_as_kafka_python_reads(
     wanted = min(1000 + skip, first)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fetched, "GROUP_BYTES", group)
-        part = partition(raw, wanted)
+        looked: list[list[bytes | None]] = []
+        part = FetchedPartition(
+            wanted,
+            PLACE,
+            MemoryRecords(raw),
+            now_ms=lambda: NOW,
+            look=lambda at, payload: looked.append(keys_of(payload, 3)) if at == 3 else None,
+        )
         found = taken(part)
     assert (told(found), part.next_fetch_offset) == theirs(raw, wanted)
     assert all(len(batch) and batch.size == sum(map(len, batch.values)) for batch in found)
     assert part.records_read == sum(map(len, found))
+    written = [[key for _, key, *_ in listed[:3]] for _, _, listed in content]
+    assert all(keys in [*written, [None]] for keys in looked)
+    assert looked or not found
 
 
 def test_offsets_that_compaction_left_and_marks_of_transactions() -> None:
@@ -264,5 +274,5 @@ def test_a_kafka_python_that_works_otherwise_is_noticed() -> None:
         class _fetcher:  # noqa: N801 - kafka-python's name
             PartitionRecords = MemoryRecordsBuilder
 
-    assert not install(Other(), lambda: NOW)
-    assert not install(object(), lambda: NOW)
+    assert not install(Other(), lambda: NOW, lambda *_: None)
+    assert not install(object(), lambda: NOW, lambda *_: None)
