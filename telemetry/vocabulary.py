@@ -131,7 +131,7 @@ class ConsumerMetric(StrEnum):
     FENCED_PARTITIONS = "edgepath.consumer.partitions.fenced"
     STALE_TAKEOVERS = "edgepath.consumer.takeovers.stale"
     SPLIT_TRACES = "edgepath.consumer.traces.split"
-    KEYING_WARNINGS = "edgepath.consumer.warnings"
+    KEYING = "edgepath.consumer.keying"
     READY = "edgepath.consumer.ready"
     ROUND_AGE = "edgepath.consumer.round.age"
     RSS = "process.memory.usage"
@@ -141,3 +141,4 @@ class ConsumerMetric(StrEnum):
 
 TOPIC_LABEL: Final = "topic"
 PARTITION_LABEL: Final = "partition"
+VERDICT_LABEL: Final = "verdict"

@@ -24,6 +24,7 @@ class Snapshot:
         store_reachable: whether the store took or answered the last statement.
         round_at: when the loop began its last round, in seconds of ``time.monotonic``.
         trouble: what it waits for, in a line; empty while all is well.
+        keying: how the topic is keyed, in a word (``telemetry.feeds.kafka.keying.Verdict``).
         warnings: what does not stop it but should be mended, a line each.
         records, bytes: polled messages and their values' bytes.
         spans: decoded; ``invalid_spans`` of them could not be used, ``duplicate_spans`` were copies (a producer's retry).
@@ -45,6 +46,7 @@ class Snapshot:
     store_reachable: bool = True
     round_at: float = 0.0
     trouble: str = ""
+    keying: str = "fine"
     warnings: Sequence[str] = ()
     records: int = 0
     bytes: int = 0
