@@ -180,6 +180,15 @@ class Journal:
         """Records that wait to be polled."""
         return self._log.end - self._reader.offset
 
+    def lags(self) -> Mapping[int, int]:
+        """The same, of the one partition."""
+        return {PARTITION: self.lag()}
+
+    @property
+    def joined(self) -> bool:
+        """True: there is nobody else."""
+        return True
+
     def waiting_bytes(self) -> int:
         """How large the journal is on disk."""
         return self._log.size()
