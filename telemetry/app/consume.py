@@ -25,6 +25,7 @@ class ConsumeSettings:
         clickhouse: where paths go.
         topic: what is read.
         group: the consumer group.
+        session_timeout_ms: a consumer that has been silent for so long has lost its partitions.
         engine: settings of the engine.
     """
 
@@ -32,6 +33,7 @@ class ConsumeSettings:
     clickhouse: ServerAddress
     topic: str = SPANS_TOPIC
     group: str = "edgepath"
+    session_timeout_ms: int = 45_000
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
@@ -53,7 +55,9 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         store = ServerStore(settings.clickhouse, chdb)
         parts.callback(store.close)
         schema.apply(store)
-        feed = KafkaFeed(settings.kafka, settings.topic, settings.group)
+        feed = KafkaFeed(
+            settings.kafka, settings.topic, settings.group, session_timeout_ms=settings.session_timeout_ms
+        )
         feed.open()
         parts.callback(feed.close)
         pipeline = Pipeline(feed, store, chdb, PipelineSettings(settings.engine), topic=settings.topic)
