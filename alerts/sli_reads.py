@@ -20,7 +20,7 @@ class Group(NamedTuple):
 
 def _sum(column: str) -> str:
     inside = "toInt64(toUnixTimestamp(bucket)) > {end:Int64} - w"
-    zero = "toUInt64(0)" if column.endswith("_paths") else "toFloat64(0)"
+    zero = "toInt64(0)" if column.endswith("_paths") else "toFloat64(0)"
     return f"sumForEach(arrayMap(w -> if({inside}, {column}, {zero}), {{windows:Array(Int64)}}))"
 
 
@@ -29,7 +29,7 @@ _SQL = (
     f"{_sum('total_paths')} FROM {SLI_1M} "
     "WHERE has({slos:Array(String)}, slo) AND bucket > toDateTime({end:Int64} - {longest:Int64}, 'UTC') "
     "AND bucket <= toDateTime({end:Int64}, 'UTC') "
-    "GROUP BY slo, environment, dimension, value"
+    "GROUP BY slo, environment, dimension, value HAVING sum(total_paths) > 0"  # a restated path may have left its group empty
 )
 
 

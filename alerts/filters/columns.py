@@ -14,7 +14,9 @@ _INTEGER = re.compile(r"(U?)Int(8|16|32|64)")
 _TEXTS = ("String", "LowCardinality(String)")
 _CLOSED: Final[Mapping[str, tuple[str, ...]]] = {"outcome": tuple(o.value for o in Outcome)}
 # Identity, and how the store keeps its books: no SLO is about these.
-_HIDDEN = frozenset({"trace_hex", "topic", "partition", "block", "writer", "last_offset", "client_hash"})
+_HIDDEN = frozenset(
+    {"trace_hex", "topic", "partition", "block", "writer", "last_offset", "client_hash", "sign", "version"}
+)
 
 
 @dataclass(frozen=True)

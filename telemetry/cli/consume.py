@@ -79,7 +79,7 @@ def consume(
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
     from telemetry.engine.settings import EngineSettings  # noqa: PLC0415
-    from telemetry.store.server import ServerAddress  # noqa: PLC0415
+    from telemetry.store.address import ServerAddress  # noqa: PLC0415
 
     address = ServerAddress.parse(clickhouse)
     settings = ConsumeSettings(

@@ -11,9 +11,11 @@ PATH_1M: Final = "path_1m"
 HOP_1M: Final = "hop_1m"
 SLI_1M: Final = "sli_1m"
 LATE_SPANS: Final = "late_spans"
+CORRECTIONS: Final = "corrections"
+PATH_LOG: Final = "path_log"
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\n\((.*?)\n\)\nENGINE", re.DOTALL)
-_COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS)\b.*)?,?$")
+_COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS|TTL)\b.*)?,?$")
 _ALIAS = re.compile(r"^ {4}(\w+)\s.*\bALIAS\b", re.MULTILINE)
 _NESTED = re.compile(r"^ {4}(\w+) Nested\n {4}\((.*?)\n {4}\),?$", re.DOTALL | re.MULTILINE)
 _NESTED_COLUMN = re.compile(r"^ {8}(\w+)\s+(.+?),?$", re.MULTILINE)

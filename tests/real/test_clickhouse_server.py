@@ -10,7 +10,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
 from telemetry.store.chdb import ChdbEngine
-from tests.real.parts.clickhouse import ClickHouseServer
+from tests.real.parts.clickhouse import ClickHouseServer, connect
 
 AUTHENTICATION_FAILED = 516
 # Both are set on every insert that the product makes (telemetry.store.inserts).
@@ -20,7 +20,7 @@ DEDUPLICATE = {"insert_deduplicate": 1, "deduplicate_blocks_in_dependent_materia
 @pytest.fixture
 def client(clickhouse_url: str) -> Iterator[Client]:
     """clickhouse-driver on an empty database."""
-    client = Client.from_url(clickhouse_url)
+    client = connect(clickhouse_url)
     yield client
     client.disconnect()
 
@@ -84,7 +84,7 @@ class TestTheServer:
         parts = urlsplit(clickhouse_url)
         wrong = parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":wrong@")).geturl()
         with pytest.raises(ServerException) as caught:
-            Client.from_url(wrong).execute("SELECT 1")
+            connect(wrong).execute("SELECT 1")
         assert caught.value.code == AUTHENTICATION_FAILED
         assert count(client, "1") == 1
 
@@ -96,13 +96,13 @@ class TestTheServer:
         with socket.create_connection((parts.hostname, parts.port), timeout=10) as garbage:
             garbage.sendall(b"\x07garbage" * 100)
             assert garbage.recv(1000) is not None
-        cut = Client.from_url(clickhouse_url)
+        cut = connect(clickhouse_url)
         cut.execute("SELECT 1")
         # Linger of zero seconds: close() sends a reset.
         cut.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         cut.connection.socket.close()
         assert count(client, "1") == 1
-        assert count(Client.from_url(clickhouse_url), "1") == 1
+        assert count(connect(clickhouse_url), "1") == 1
 
 
 class TestDeduplication:
@@ -153,12 +153,12 @@ class TestDeduplication:
 
     def test_is_kept_over_a_crash(self, own_clickhouse: ClickHouseServer) -> None:
         """SIGKILL, the same data directory again: the token is still known, and the rows are there."""
-        before = Client.from_url(own_clickhouse.url)
+        before = connect(own_clickhouse.url)
         create(before, window=10, view_window=10)
         insert(before, "a")
         own_clickhouse.kill()
         own_clickhouse.start()
-        after = Client.from_url(own_clickhouse.url)
+        after = connect(own_clickhouse.url)
         insert(after, "a")
         insert(after, "b", first=10)
         assert (count(after), count(after, "sum(n) FROM totals")) == (20, 20)

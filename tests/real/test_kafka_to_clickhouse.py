@@ -22,7 +22,8 @@ from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.domain import paths as reference
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
 from telemetry.vocabulary import DEFAULT_TIERS, SpanKind
 from tests.support import otlp
 

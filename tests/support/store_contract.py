@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 
 from telemetry.engine.rows import arrow_bytes
 from telemetry.errors import StoreError
-from telemetry.pipeline.takeover import drive_again
 from telemetry.store import schema
-from telemetry.store.base import Block, Parameter, Store, block_token
+from telemetry.store.base import Parameter, Store
 from telemetry.store.tables import columns, migrations
+from tests.support.inserts import Insert
 
 UNKNOWN_IDENTIFIER, SYNTAX_ERROR, UNKNOWN_TABLE, DIVISION_BY_ZERO = 47, 62, 60, 153
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -72,7 +73,7 @@ VALUES: tuple[tuple[str, Any], ...] = (
 )
 
 
-def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields: Any) -> Block:
+def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields: Any) -> Insert:
     """Rows of ``request_paths`` that differ in their trace ids; ``fields`` are the same in all."""
     number = next(_numbers) if number is None else number
     one: dict[str, Any] = {
@@ -97,7 +98,7 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
     }
     ids = pa.array([number.to_bytes(8) + place.to_bytes(8) for place in range(rows)], pa.binary(16))
     table = pa.table({"trace_id": ids, **{name: pa.array([value] * rows) for name, value in one.items()}})
-    return Block("request_paths", tuple(table.column_names), arrow_bytes(table), rows, token or f"t/0/{number}/paths")
+    return Insert("request_paths", tuple(table.column_names), arrow_bytes(table), rows, token or f"t/0/{number}/paths")
 
 
 def counts(store: Store) -> tuple[int, float, float]:
@@ -197,7 +198,7 @@ class StoreContract:
 
     def test_append_lands_in_table_and_views(self, store: Store) -> None:
         """Rows as they are, roll-ups weighted."""
-        store.append(block(3))
+        block(3).into(store)
         assert counts(store) == (3, 6.0, 6.0)
         ((start, pop, tiers),) = store.query("SELECT DISTINCT start, pop, hops.tier FROM request_paths").rows
         assert (start, pop, tiers) == (RECENT, "fra", ["edge", "api"])
@@ -206,73 +207,55 @@ class StoreContract:
         """Not in the table and not in the views; however often, and with other blocks between."""
         first, second = block(3), block(2)
         for one in (first, first, second, first, second, second, first):
-            store.append(one)
+            one.into(store)
         assert counts(store) == (5, 10.0, 10.0)
-
-    def test_a_block_that_missed_its_views_is_driven_again(self, store: Store) -> None:
-        """Cut short by a crash between table and views, it is made whole from its own rows; more turns change nothing."""
-        one, last = (
-            block(rows, number=number, topic="contract", token=block_token("contract", 0, number, "request_paths"))
-            for rows, number in ((4, 1), (5, 2))
-        )
-        store.append(one)
-        view = store.query(
-            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'path_1m_view'"
-        )
-        store.execute("DROP VIEW path_1m_view")
-        store.append(last)
-        store.execute(view.scalar())
-        assert counts(store) == (9, 8.0, 18.0)
-        for number in (2, 2, 1, 2, 7):
-            drive_again(store, topic="contract", partition=0, block=number)
-            assert counts(store) == (9, 18.0, 18.0)
 
     def test_the_first_with_a_token_wins(self, store: Store) -> None:
         """A block of another writer with the same token is dropped whole."""
-        store.append(block(3, number=5, token="t", writer="one"))
-        store.append(block(7, number=5, token="t", writer="two"))
+        block(3, number=5, token="t", writer="one").into(store)
+        block(7, number=5, token="t", writer="two").into(store)
         assert store.query("SELECT writer, count() FROM request_paths GROUP BY writer").rows == [("one", 3)]
         assert counts(store) == (3, 6.0, 6.0)
 
     def test_equal_rows_with_other_tokens_are_all_kept(self, store: Store) -> None:
         """It is the token that tells blocks apart, not what is in them."""
-        store.append(block(3, number=5, token="a"))
-        store.append(block(3, number=5, token="b"))
+        block(3, number=5, token="a").into(store)
+        block(3, number=5, token="b").into(store)
         assert counts(store) == (6, 12.0, 12.0)
 
     def test_a_nasty_token(self, store: Store) -> None:
         """Topics are named by others."""
         for token in NASTY[2:5]:
             one = block(1, token=token)
-            store.append(one)
-            store.append(one)
+            one.into(store)
+            one.into(store)
         assert counts(store)[0] == 3
 
     def test_a_large_block_is_one_block(self, store: Store) -> None:
         """Larger than every default block size: it must not be cut, or a retry would double a part of it."""
         one = block(150_000)
-        store.append(one)
-        store.append(one)
+        one.into(store)
+        one.into(store)
         assert counts(store) == (150_000, 300_000.0, 300_000.0)
 
     def test_a_block_for_no_table(self, store: Store) -> None:
         """Refused, with the code, and the store goes on."""
         one = block(1)
         with pytest.raises(StoreError) as caught:
-            store.append(Block("no_such_table", one.columns, one.arrow, 1, "t"))
+            replace(one, table="no_such_table").into(store)
         assert caught.value.code == UNKNOWN_TABLE
-        store.append(one)
+        one.into(store)
         assert counts(store)[0] == 1
 
     def test_a_block_with_a_wrong_column(self, store: Store) -> None:
         """Refused whole."""
         with pytest.raises(StoreError):
-            store.append(block(1, no_such_column=1))
+            block(1, no_such_column=1).into(store)
         assert counts(store)[0] == 0
 
     def test_migrations_are_idempotent(self, store: Store) -> None:
         """A second time applies nothing and loses nothing."""
-        store.append(block(1))
+        block(1).into(store)
         assert schema.apply(store) == []
         assert schema.applied(store) == {number for number, _, _ in migrations()}
         assert counts(store)[0] == 1
@@ -283,7 +266,9 @@ class StoreContract:
         assert schema.apply(store) == [f"{number:04d}_{name}" for number, name, _ in migrations()]
         assert schema.apply(store) == []
 
-    @pytest.mark.parametrize("table", ["request_paths", "path_1m", "hop_1m", "sli_1m", "late_spans"])
+    @pytest.mark.parametrize(
+        "table", ["request_paths", "path_log", "path_1m", "hop_1m", "sli_1m", "late_spans", "corrections"]
+    )
     def test_the_tables_are_those_that_the_code_knows(self, store: Store, table: str) -> None:
         """Names and types, as ``telemetry.store.tables`` reads them out of the migrations."""
         rows = store.query(
@@ -303,7 +288,7 @@ class StoreContract:
                 value = f"thread {thread} turn {turn}"
                 if store.query("SELECT {v:String} AS v", {"v": value}).scalar() != value:
                     failures.append(value)
-                store.append(block(2))
+                block(2).into(store)
                 try:
                     store.query("SELECT throwIf(number = 5000, {v:String}) FROM numbers(10000)", {"v": value})
                 except StoreError as error:

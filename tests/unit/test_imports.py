@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("telemetry", "alerts", "dashboards")
 
 _CORE = ("telemetry.vocabulary", "telemetry.errors")
-_STEPS = (*_CORE, "telemetry.domain", "telemetry.store", "telemetry.feeds", "telemetry.engine")
+_STEPS = (*_CORE, "telemetry.domain", "telemetry.store", "telemetry.blocklog", "telemetry.feeds", "telemetry.engine")
 # A part, and what it may import besides itself. The longest name that fits a module is its part.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry": ("telemetry.sdk",),  # the package itself: names that are looked up on first use
@@ -22,8 +22,15 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry.sdk": ("telemetry.vocabulary",),
     "telemetry.domain": _CORE,
     "telemetry.store": (*_CORE, "telemetry.domain"),
+    "telemetry.blocklog": (*_CORE, "telemetry.domain", "telemetry.store"),
     "telemetry.feeds": (*_CORE, "telemetry.domain"),
-    "telemetry.engine": (*_CORE, "telemetry.domain", "telemetry.store", "telemetry.feeds.base"),
+    "telemetry.engine": (
+        *_CORE,
+        "telemetry.domain",
+        "telemetry.store",
+        "telemetry.blocklog.model",
+        "telemetry.feeds.base",
+    ),
     "telemetry.pipeline": _STEPS,
     "telemetry.web": (*_STEPS, "telemetry.pipeline", "dashboards"),
     "telemetry.demo": (*_STEPS, "telemetry", "telemetry.pipeline", "telemetry.sdk", "alerts"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from telemetry.errors import ConfigurationError, UnavailableError
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch, batches_of
 from telemetry.feeds.journal.dead_letters import DeadLetters
 from telemetry.feeds.journal.log import Fsync, Log
 from telemetry.feeds.journal.reader import Reader
@@ -121,6 +121,14 @@ class Journal:
             _log.error("a part of the journal is damaged: %d bytes are put aside", len(record.value))
             self.reject(record, "damaged on disk: from here to the end of its file of the journal")
         return records
+
+    def poll_batches(self, timeout_seconds: float, max_bytes: int) -> Sequence[RecordBatch]:
+        """The same as columns. See ``Feed.poll_batches``.
+
+        Raises:
+            UnavailableError: the disk cannot be read.
+        """
+        return batches_of(self.poll(timeout_seconds, max_bytes))
 
     def assigned(self) -> Mapping[int, int]:
         """Partition 0 and its committed offset."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch, batches_of
 from tests.bench import workload
 
 SPANS_A_SECOND: Final = 20_000
@@ -56,6 +56,10 @@ class FileFeed:
                 got.append(record)
                 room -= len(record.value)
         return got
+
+    def poll_batches(self, timeout_seconds: float, max_bytes: int) -> Sequence[RecordBatch]:
+        """As :meth:`telemetry.feeds.base.Feed.poll_batches`."""
+        return batches_of(self.poll(timeout_seconds, max_bytes))
 
     def assigned(self) -> Mapping[int, int]:
         """As :meth:`telemetry.feeds.base.Feed.assigned`."""

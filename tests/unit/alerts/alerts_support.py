@@ -16,7 +16,9 @@ from alerts.burnrate import Policy, Rule
 from alerts.filters import parse
 from alerts.page import PageEvent
 from alerts.slos.model import Slo
-from telemetry.store.base import Block, Parameter, Result, Store
+from telemetry.store.base import Parameter, Result, Store
+from tests.support.inserts import Insert
+from tests.support.unused_store import UnusedStore
 
 T0 = 1_800_000_000.0
 """A time, at the start of a minute and of a day's third hour."""
@@ -89,7 +91,7 @@ def path_row(**changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | None = None) -> Block:
+def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | None = None) -> Insert:
     """Insert rows as the engine does, in one block; returns it, so that it can be sent again."""
     number = next(_blocks)
     full = [dict(r) | {"block": number} for r in rows]
@@ -104,13 +106,13 @@ def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | N
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    block = Block("request_paths", tuple(arrays), sink.getvalue().to_pybytes(), len(full), token or f"t{number}")
-    store.append(block)
+    block = Insert("request_paths", tuple(arrays), sink.getvalue().to_pybytes(), len(full), token or f"t{number}")
+    block.into(store)
     return block
 
 
 @dataclass
-class FakeStore:
+class FakeStore(UnusedStore):
     """A store whose ``sli_1m`` is a map, and that answers the reader's one query on it and the blame query; it has no views.
 
     Attributes:
@@ -181,12 +183,6 @@ class FakeStore:
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """Note the statement."""
         self.statements.append(f"{sql} {parameters or ''}".strip())
-
-    def append(self, block: Block) -> None:
-        """Not used."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def make_event(**changes: Any) -> PageEvent:

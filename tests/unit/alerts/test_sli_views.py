@@ -131,8 +131,8 @@ def test_a_block_sent_again_is_not_counted_again(store: Store) -> None:
     both = [make_slo(), make_slo(name="twin")]
     sync(store, both, 60, T0 - 60, SETTLE)
     block = append_paths(store, rows(1, 9))
-    store.append(block)
-    store.append(block)
+    block.into(store)
+    block.into(store)
     assert counts(store) == counts(store, "twin") == [("fra", 9.0, 10.0, 9, 10)]
 
 

@@ -32,7 +32,9 @@ def opened(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The module's engine in place of the store that a command would open; it stays open."""
 
     class Shared:
-        query, execute, append = store.query, store.execute, store.append
+        query, arrow, execute, insert, insert_select = (
+            *(store.query, store.arrow, store.execute, store.insert, store.insert_select),
+        )
 
         def close(self) -> None:
             """The fixture closes it."""

@@ -9,12 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.model import Block
+from telemetry.blocklog.protocol import BlockLog
+from telemetry.blocklog.sql import SqlLogTables
 from telemetry.domain.spans import Span
 from telemetry.engine import engine as engine_module
 from telemetry.engine.engine import Batch, Engine
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.base import Record
-from telemetry.store.base import Block
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
 from tests.support.otlp_messages import message_of
@@ -52,16 +55,17 @@ def rows(block: Block) -> list[dict[str, Any]]:
 
 def ids(batch: Batch) -> list[int]:
     """Numbers of the traces that a batch holds as paths."""
-    return [int.from_bytes(r["trace_id"]) for b in batch.blocks if b.table == "request_paths" for r in rows(b)]
+    return [int.from_bytes(r["trace_id"]) for b in batch.blocks for r in rows(b) if r["kind"] == "path"]
 
 
-def test_a_batch_is_one_block_with_number_token_and_place(engine: Engine) -> None:
+def test_a_batch_is_one_block_with_number_and_place(engine: Engine) -> None:
     """What is needed to store it once, and to find out who did."""
     engine.ingest([record(4, trace(1)), record(6, trace(2))])
     batch = engine.close(0, idle_now_ms=NOW + 2_000)
     (block,) = batch.blocks
     assert (batch.partition, batch.number, batch.paths, batch.resume_offset) == (0, 1, 2, 7)
-    assert (block.table, block.rows, block.token) == ("request_paths", 2, "otlp_spans/0/1/request_paths")
+    assert (block.partition, block.number, block.writer, block.rows) == (0, 1, "me", 2)
+    assert block.feeds == {"request_paths"}
     assert block.columns == tuple(rows(block)[0])
     assert [(r["topic"], r["partition"], r["block"], r["writer"], r["last_offset"]) for r in rows(block)] == [
         ("otlp_spans", 0, 1, "me", 4),
@@ -98,21 +102,20 @@ def test_time_passes_by_arrival_unless_the_partition_is_idle(engine: Engine) -> 
     assert ids(engine.close(0, idle_now_ms=NOW + 10**6)) == [2, 3]
 
 
-def test_late_spans_are_a_block_of_their_own(engine: Engine, embedded_store: EmbeddedStore) -> None:
+def test_late_spans_are_in_the_same_block(engine: Engine, embedded_store: EmbeddedStore) -> None:
     """They land in their table, with the number of the same batch; the path is not made twice."""
+    log = BlockLog(SqlLogTables(embedded_store, PATHS, "otlp_spans"), new_writer=lambda: "me")
+    assert log.take_over(0).next_number == 2
     engine.ingest([record(0, trace(1))])
     engine.close(0, everything=True)
     late = dataclasses.replace(trace(1)[0], span_id=77, parent_id=2**64 - 1, kind=3, status=503, pop="fra")
     engine.ingest([record(5, [late], trace(2), at=NOW + 5)])
-    batch = engine.close(0, everything=True)
-    assert [(b.table, b.rows, b.token) for b in batch.blocks] == [
-        ("request_paths", 1, "otlp_spans/0/2/request_paths"),
-        ("late_spans", 1, "otlp_spans/0/2/late_spans"),
-    ]
+    (block,) = engine.close(0, everything=True).blocks
+    assert (block.number, block.rows, block.feeds) == (2, 2, frozenset({"request_paths", "late_spans"}))
     assert engine.counters.late_spans == 1
     assert engine.close(0, everything=True).blocks == ()
     for _ in range(2):
-        embedded_store.append(batch.blocks[1])
+        log.append(block)
     (row,) = embedded_store.query(
         "SELECT trace_hex, span_id, parent_id, kind, toUnixTimestamp64Nano(start), duration_ns, tier, component, pop, "
         "status, toUnixTimestamp64Milli(arrived), block, last_offset FROM late_spans"
@@ -121,6 +124,7 @@ def test_late_spans_are_a_block_of_their_own(engine: Engine, embedded_store: Emb
         *((1).to_bytes(16).hex(), 77, 2**64 - 1, 3, late.start_ns, 100, "client", "client", "fra", 503),
         *(NOW + 5, 2, 5),
     )
+    assert embedded_store.query("SELECT trace_hex FROM request_paths").rows == [((2).to_bytes(16).hex(),)]
 
 
 def test_replays_are_dropped_and_counted(engine: Engine) -> None:
@@ -140,7 +144,11 @@ def test_an_assigned_partition_knows_what_was_emitted(module_chdb: ChdbEngine) -
     engine.assign(4, next_offset=9, next_block=31, emitted=emitted, now_ms=NOW)
     engine.ingest([record(9, trace(1), partition=4), record(11, trace(1)[:1], trace(5), partition=4)])
     batch = engine.close(4, everything=True)
-    assert (batch.number, [b.table for b in batch.blocks], ids(batch)) == (31, ["request_paths", "late_spans"], [5])
+    assert (batch.number, [b.feeds for b in batch.blocks], ids(batch)) == (
+        31,
+        [frozenset({"request_paths", "late_spans"})],
+        [5],
+    )
     assert (engine.counters.replayed_spans, engine.counters.late_spans) == (8, 1)
     engine.shut()
 

@@ -143,9 +143,9 @@ class TestStoreAway:
         rig.pass_time(100)
         rig.store.away = False
         rig.pass_time(15)
-        assert len({block.token for block in rig.store.appended}) == 1
-        assert len({block.arrow for block in rig.store.appended}) == 1
-        assert 5 < len(rig.store.appended) < 20
+        assert len({block.token for block in rig.store.sent}) == 1
+        assert len({block.arrow for block in rig.store.sent}) == 1
+        assert 5 < len(rig.store.sent) < 20
         assert rig.stored() == Counter([1])
 
     def test_an_answer_that_was_lost_doubles_nothing(self, rig: Rig) -> None:
@@ -156,7 +156,7 @@ class TestStoreAway:
         rig.pass_time(20)
         rig.send(trace(2)[7:])
         rig.pass_time(5)
-        assert len(rig.store.appended) > 2
+        assert len(rig.store.sent) > 2
         rig.store.answers_lost = False
         rig.pass_time(30)
         assert (rig.stored(), rig.late()) == (Counter([1, 2]), Counter([(2, 8)]))

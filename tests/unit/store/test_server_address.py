@@ -3,7 +3,7 @@
 import pytest
 
 from telemetry.errors import ConfigurationError
-from telemetry.store.server import ServerAddress
+from telemetry.store.address import ServerAddress
 
 
 @pytest.mark.parametrize(
@@ -14,10 +14,16 @@ from telemetry.store.server import ServerAddress
         ("clickhouse://h:1234/db", ServerAddress("h", 1234, "db", "default", "")),
         ("clickhouse://u:p@h/db", ServerAddress("h", 9000, "db", "u", "p")),
         ("tcp://u:p@h/db", ServerAddress("h", 9000, "db", "u", "p")),
-        ("clickhouses://h", ServerAddress("h", 9440, "edgepath", "default", "", secure=True)),
-        ("clickhouse://h?secure=1", ServerAddress("h", 9440, "edgepath", "default", "", secure=True)),
-        ("clickhouse://h?secure=true", ServerAddress("h", 9440, "edgepath", "default", "", secure=True)),
-        ("clickhouse://h:9001?secure=1", ServerAddress("h", 9001, "edgepath", "default", "", secure=True)),
+        ("clickhouses://h", ServerAddress("h", 9440, "edgepath", "default", "", secure=True, http_port=8443)),
+        ("clickhouse://h?secure=1", ServerAddress("h", 9440, "edgepath", "default", "", secure=True, http_port=8443)),
+        (
+            "clickhouse://h?secure=true",
+            ServerAddress("h", 9440, "edgepath", "default", "", secure=True, http_port=8443),
+        ),
+        (
+            "clickhouse://h:9001?secure=1",
+            ServerAddress("h", 9001, "edgepath", "default", "", secure=True, http_port=8443),
+        ),
         ("clickhouse://h?secure=0", ServerAddress("h", 9000, "edgepath", "default", "")),
         ("clickhouse://us%40er:p%40s%2Fs%3A%25@h/db", ServerAddress("h", 9000, "db", "us@er", "p@s/s:%")),
         ("clickhouse://u:@h", ServerAddress("h", 9000, "edgepath", "u", "")),
