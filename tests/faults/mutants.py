@@ -12,11 +12,11 @@ from telemetry.blocklog import logs
 from telemetry.blocklog.model import Block, Head, Lease
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
-
 from telemetry.errors import EdgepathError
 from telemetry.feeds.kafka import KafkaFeed
 from telemetry.pipeline import pipeline
 from telemetry.pipeline.outbox import Outbox
+from telemetry.pipeline.past import StoredPast
 from telemetry.store.server import ServerStore
 
 
@@ -41,17 +41,18 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 def trust_window(blocks: int) -> None:
     """Believe that deduplication windows remember a token for so many later blocks."""
-    logs.PATHS = pipeline.PATHS = dataclasses.replace(logs.PATHS, stale_blocks=blocks)  # type: ignore[misc]
+    logs.PATHS = pipeline.PATHS = dataclasses.replace(logs.PATHS, stale_blocks=blocks)  # type: ignore[misc,attr-defined]
 
 
 def commit_first() -> None:
     """Offsets are committed when a block is made, not when it has landed."""
 
     def make(send: Any) -> Any:
-        def sending(self: Outbox, now: float, landed: Any, *others: Any) -> None:
-            for batch in tuple(self.waiting):
-                landed(batch)
-            send(self, now, landed, *others)
+        def sending(self: Outbox, now: float, landed: Any, lost: Any) -> None:
+            for lane in self._lanes.values():
+                for batch in lane.waiting:
+                    landed(dataclasses.replace(batch, block=None))
+            send(self, now, landed, lost)
 
         return sending
 
@@ -116,7 +117,7 @@ def no_drive() -> None:
 
 def no_memory() -> None:
     """A partition is taken over without asking what was emitted."""
-    _replace(pipeline, "emitted", lambda emitted: lambda *args, **kwargs: emitted(*args, **kwargs).slice(0, 0))
+    _replace(StoredPast, "emitted", lambda _: lambda *_: [])
 
 
 def no_retry() -> None:

@@ -17,7 +17,8 @@ from alerts.sli_views import sync
 from alerts.slos import load
 from telemetry.errors import EdgepathError
 from telemetry.store import schema
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
 from tests.faults.checker import Verdict, arrived, check, missing_poison
 from tests.faults.command import command
 from tests.faults.consumers import EDGEPATH, Consumer, Exit, Link
