@@ -24,6 +24,7 @@ class ConsumeSettings:
         clickhouse: where paths go.
         topic: what is read.
         group: the consumer group.
+        session_timeout_ms: a consumer that has been silent for so long has lost its partitions.
         engine: settings of the engine.
     """
 
@@ -31,6 +32,7 @@ class ConsumeSettings:
     clickhouse: ServerAddress
     topic: str = SPANS_TOPIC
     group: str = "edgepath"
+    session_timeout_ms: int = 45_000
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
@@ -49,7 +51,9 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
-        feed = KafkaFeed(settings.kafka, settings.topic, settings.group)
+        feed = KafkaFeed(
+            settings.kafka, settings.topic, settings.group, session_timeout_ms=settings.session_timeout_ms
+        )
         feed.open()
         parts.callback(feed.close)
         pipeline = Pipeline(feed, store, PipelineSettings(settings.engine), topic=settings.topic)

@@ -314,8 +314,11 @@ class Pipeline:
         if self._rejected or not self._to_commit:
             return
         self._feed.commit(self._to_commit)
-        self._committed.update(self._to_commit)
-        self._to_commit = {}
+        # A group that is rebalancing takes no offsets, and a partition that is idle from now on has no other ones to come.
+        stands = self._feed.assigned()
+        done = {p: offset for p, offset in self._to_commit.items() if stands.get(p, 0) >= offset}
+        self._committed.update(done)
+        self._to_commit = {p: offset for p, offset in self._to_commit.items() if p in stands and p not in done}
 
     def _lost(self, partition: int) -> None:
         """Another writer has the partition, though the feed has not told us: begin anew with it, if it is still ours."""
