@@ -98,9 +98,7 @@ def _order(failed: bool, bad: bool, leads: bool) -> int:
 
 
 @inlined
-def _preferred(
-    spans: SpanArray, nodes: Any, failed: bool, order: int, one: int, best_order: int, best: int
-) -> bool:
+def _preferred(spans: SpanArray, nodes: Any, failed: bool, order: int, one: int, best_order: int, best: int) -> bool:
     """Whether ``one`` answered rather than ``best``."""
     if order != best_order:
         return order < best_order

@@ -48,9 +48,7 @@ ADDRESS: Final = (_STARTS[12], _STARTS[13])
 SIDE_CALL: Final = (_STARTS[13], _STARTS[14])
 COUNT: Final = len(_ALL)
 
-FOUND: Final = np.dtype(
-    [("seen", np.int64), ("begin", np.int64), ("end", np.int64), ("integer", np.int64)], align=True
-)
+FOUND: Final = np.dtype([("seen", np.int64), ("begin", np.int64), ("end", np.int64), ("integer", np.int64)], align=True)
 """An attribute: in which list it was ``seen``, where its text stands, and its number (0 if it is none)."""
 
 Found = NDArray[np.void]

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from telemetry.compiled import compiled, inlined
 
 ENTRY: Final = np.dtype(
-    [("key", np.uint64), ("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)], align=True
+    [("key", np.uint64), ("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)],
+    align=True,
 )
 """An emitted trace; ``key`` 0 is an empty place, ``when`` in seconds."""
 

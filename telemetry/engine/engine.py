@@ -248,9 +248,7 @@ class Engine:
         self._bound_strings()
         return batch
 
-    def _restate(
-        self, partition: int, late: Late, block: int, now_ms: int, tables: list[Any], feeds: set[str]
-    ) -> int:
+    def _restate(self, partition: int, late: Late, block: int, now_ms: int, tables: list[Any], feeds: set[str]) -> int:
         """Add the rows that late spans lead to; how many paths are restated."""
         ids = [int(high).to_bytes(8) + int(low).to_bytes(8) for high, low in late.traces.tolist()]
         blocks = dict(zip(ids, late.blocks.tolist(), strict=True))

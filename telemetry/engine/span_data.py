@@ -40,7 +40,9 @@ def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Place
         ends: where each trace's spans end.
         strings: what the codes stand for.
     """
-    fields = np.stack([spans[name] for name in STRING_FIELDS], axis=1) if len(spans) else np.zeros((0, _STRINGS), np.int32)
+    fields = (
+        np.stack([spans[name] for name in STRING_FIELDS], axis=1) if len(spans) else np.zeros((0, _STRINGS), np.int32)
+    )
     used = np.zeros(len(strings), dtype=np.bool_)
     _mark(fields, used)
     text = [strings.text(int(code)).encode() if there else b"" for code, there in enumerate(used)]

@@ -96,9 +96,7 @@ class Outbox:
         """Send nothing more. What is under way is left to itself."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _see(
-        self, partition: int, now: float, landed: Callable[[Batch], None], lost: Callable[[int], None]
-    ) -> bool:
+    def _see(self, partition: int, now: float, landed: Callable[[Batch], None], lost: Callable[[int], None]) -> bool:
         """One step of one partition; whether there may be another one now."""
         lane = self._lanes.get(partition)
         if lane is None or not lane.waiting:

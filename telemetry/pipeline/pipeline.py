@@ -180,7 +180,13 @@ class Pipeline:
                 came = self.step()
             except UnavailableError:
                 continue
-            if not came and not self._polled and not self._lag and not self._engine.open_spans and not len(self._outbox):
+            if (
+                not came
+                and not self._polled
+                and not self._lag
+                and not self._engine.open_spans
+                and not len(self._outbox)
+            ):
                 self._commit()
                 return True
         return False
@@ -299,7 +305,11 @@ class Pipeline:
                 idle_now_ms=None if partition in busy else now_ms,
                 waited_ms=waited_ms,
             )
-            known = max(self._outbox.last_resume_offset(partition), self._to_commit.get(partition, 0), self._committed[partition])
+            known = max(
+                self._outbox.last_resume_offset(partition),
+                self._to_commit.get(partition, 0),
+                self._committed[partition],
+            )
             if batch.block is not None or batch.resume_offset > known:
                 self._outbox.add(batch)
 
