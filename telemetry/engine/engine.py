@@ -264,7 +264,7 @@ class Engine:
             found.traces[:, 0],
             found.traces[:, 1],
             found.last_offset,
-            np.full(len(found.traces), block, dtype=np.int64),
+            np.where(found.again, block, found.blocks),
             now_ms,
         )
         tables += found.rows

@@ -28,6 +28,8 @@ class Restated:
         kept: late spans of paths that cannot be restated (gone, too large, or restated too often); stored all the same.
         traces: halves of the ids of the traces that are in the block.
         last_offset: of the last record of each that contributed.
+        again: which of them are restated, so that their newest version is in this block.
+        blocks: where the newest version of each was before.
     """
 
     rows: list[Any]
@@ -37,6 +39,8 @@ class Restated:
     kept: int
     traces: NDArray[np.uint64]
     last_offset: NDArray[np.int64]
+    again: NDArray[np.bool_]
+    blocks: NDArray[np.int64]
 
 
 def restate(late: Late, originals: Any, strings: Strings, settings: EngineSettings) -> Restated:
@@ -83,6 +87,8 @@ def restate(late: Late, originals: Any, strings: Strings, settings: EngineSettin
         kept=sum(len(pieces[n]) for n in present if n not in restated),
         traces=late.traces[present],
         last_offset=np.array([int(pieces[n]["offset"].max()) for n in present], dtype=np.int64),
+        again=np.array([n in restated for n in present], dtype=np.bool_),
+        blocks=late.blocks[present],
     )
 
 

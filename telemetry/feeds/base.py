@@ -169,6 +169,15 @@ class Feed(Protocol):
         """Records that wait to be polled, as far as the feed knows."""
         ...
 
+    def lags(self) -> Mapping[int, int]:
+        """The same for each assigned partition that something is known of."""
+        ...
+
+    @property
+    def joined(self) -> bool:
+        """Whether it takes part: a member of its group, be it without a partition."""
+        ...
+
     def close(self) -> None:
         """Leave: commit nothing more, give back what is held."""
         ...

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from telemetry.blocklog.model import Block
 from telemetry.engine.engine import Batch
 from telemetry.errors import EdgepathError, FencedError
-from telemetry.pipeline.observer import Observer
+from telemetry.observe.model import Timings
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT = 0.5
@@ -36,10 +36,10 @@ class Outbox:
         trouble: why the last attempt failed; empty while all is well.
     """
 
-    def __init__(self, append: Callable[[Block], None], observer: Observer, *, senders: int) -> None:
+    def __init__(self, append: Callable[[Block], None], timings: Timings, *, senders: int) -> None:
         """Send with ``append`` (see :meth:`telemetry.blocklog.protocol.BlockLog.append`), so many at once; 0 sends at once, itself."""
         self._append = append
-        self._observer = observer
+        self._timings = timings
         self._lanes: dict[int, _Lane] = {}
         self._executor: Executor = ThreadPoolExecutor(senders, "edgepath-send") if senders else _AtOnce()
         self._most_under_way = max(1, senders)
@@ -116,7 +116,7 @@ class Outbox:
             return False
         done, lane.under_way = lane.under_way, None
         try:
-            self._observer.stored(batch.block.rows, done.result())
+            self._timings.stored(done.result(), batch.block.rows)
         except FencedError as error:
             _log.warning("%s", error)
             self._lanes.pop(partition)

@@ -17,7 +17,7 @@ from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record, RecordBatch
 from telemetry.feeds.otlp.intake import Signal
 from telemetry.pipeline.encodings import in_protobuf
-from telemetry.pipeline.observer import Nobody, Observer
+from telemetry.observe.model import NoTimings, Timings
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.pipeline.settings import PipelineSettings
@@ -70,7 +70,7 @@ class Pipeline:
         settings: PipelineSettings,
         *,
         topic: str,
-        observer: Observer | None = None,
+        timings: Timings | None = None,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,19 +81,19 @@ class Pipeline:
             store: where paths go, with the schema applied.
             settings: see there.
             topic: the feed's name; stands in every row.
-            observer: who is told how long things took.
+            timings: is told how long things took.
             wall_ms: the wall clock.
             monotonic: a clock in seconds for waiting.
         """
         self._feed = feed
         self._settings = settings
-        self._observer = observer or Nobody()
+        self._timings = timings or NoTimings()
         self._wall_ms = wall_ms
         self._monotonic = monotonic
         self._past = StoredPast(store, topic)
         self._log = BlockLog(SqlLogTables(store, PATHS, topic))
         self._engine = Engine(settings.engine, topic=topic, past=self._past)
-        self._outbox = Outbox(self._log.append, self._observer, senders=settings.senders)
+        self._outbox = Outbox(self._log.append, self._timings, senders=settings.senders)
         self._committed: dict[int, int] = {}
         self._to_commit: dict[int, int] = {}
         self._landed_block: dict[int, int] = {}
@@ -165,7 +165,7 @@ class Pipeline:
             self._take()
             self._put_aside()
             self._close(busy, now)
-            self._observer.flushed(self._monotonic() - now)
+            self._timings.flushed(self._monotonic() - now)
             self._commit()
         self._outbox.send(now, self._landed, self._lost)
         if not room and not came:
@@ -306,7 +306,7 @@ class Pipeline:
     def _landed(self, batch: Batch) -> None:
         if batch.block is not None:
             self._landed_block[batch.partition] = batch.block.number
-            self._observer.fresh(max(0, self._wall_ms() - batch.arrived_ms) / 1000)
+            self._timings.fresh(max(0, self._wall_ms() - batch.arrived_ms) / 1000)
         if batch.resume_offset > self._committed.get(batch.partition, 0):
             self._to_commit[batch.partition] = batch.resume_offset
 

@@ -289,8 +289,11 @@ def test_restart_resumes_at_the_committed_offset(sink: KafkaSink, open_feed: Ope
     for trace in range(1, 41):
         sink.accept(request([trace]))
     feed = open_feed()
+    joined = [feed.joined]
     records = read(feed, 40)
+    assert [*joined, feed.joined] == [False, True]
     assert feed.assigned() == dict.fromkeys(range(PARTITIONS), 0)
+    assert feed.lags() == feed.assigned()
     middle = {p: sorted(r.offset for r in records if r.partition == p)[3] for p in range(PARTITIONS)}
     feed.commit(middle)
     assert feed.assigned() == middle

@@ -87,6 +87,15 @@ class FakeFeed:
         """As ``Feed.lag``."""
         return sum(len(self._waiting(partition)) for partition in self._assigned)
 
+    def lags(self) -> Mapping[int, int]:
+        """As ``Feed.lags``."""
+        return {partition: len(self._waiting(partition)) for partition in self._assigned}
+
+    @property
+    def joined(self) -> bool:
+        """As ``Feed.joined``."""
+        return True
+
     def close(self) -> None:
         """As ``Feed.close``."""
         self._assigned.clear()

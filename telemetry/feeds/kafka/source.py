@@ -221,16 +221,25 @@ class KafkaFeed:
 
     def lag(self) -> int:
         """Records that wait to be polled, as far as the last fetches told."""
+        return sum(self.lags().values())
+
+    def lags(self) -> Mapping[int, int]:
+        """The same for each partition."""
         if self._consumer is None:
-            return 0
-        waiting = 0
-        for partition in self._assigned:
+            return {}
+        waiting = {}
+        for partition, committed in self._assigned.items():
             try:
                 end = self._consumer.highwater(TopicPartition(self._topic, partition))
             except (errors.IllegalStateError, KeyError):  # on its way to another member
                 continue
-            waiting += max(0, (end or 0) - self._next.get(partition, self._assigned[partition]))
+            waiting[partition] = max(0, (end or 0) - self._next.get(partition, committed))
         return waiting
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group knows us, with partitions or without."""
+        return bool(self._member)
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,15 @@ class FileFeed:
         """At least one until the end: nobody counts them."""
         return 0 if self.ended else 1
 
+    def lags(self) -> Mapping[int, int]:
+        """As :meth:`lag`."""
+        return {0: self.lag()}
+
+    @property
+    def joined(self) -> bool:
+        """True."""
+        return True
+
     def close(self) -> None:
         """Let go of the file."""
         self._records = iter(())

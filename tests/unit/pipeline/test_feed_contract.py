@@ -92,6 +92,8 @@ class FeedContract(ABC):
         assert feed.lag() == 3
         assert len(feed.poll(0, 2)) == 2
         assert feed.lag() == 1
+        assert dict(feed.lags()) == dict.fromkeys(feed.assigned(), 1)
+        assert feed.joined
         self.everything(feed)
         assert feed.lag() == 0
         assert not feed.poll(0, 1000)

@@ -17,7 +17,8 @@ from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
 from telemetry.engine.engine import Engine
 from telemetry.engine.settings import EngineSettings
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, batches_of
+from telemetry.pipeline.past import StoredPast
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
@@ -64,7 +65,7 @@ def filled(module_chdb: ChdbEngine) -> Filled:
     spans = traces(chance)
     store = EmbeddedStore(module_chdb, owns_engine=False)
     schema.apply(store)
-    engine = Engine(module_chdb, EngineSettings(tiers=TIERS), topic="t")
+    engine = Engine(EngineSettings(tiers=TIERS), topic="t", past=StoredPast(store, "t"))
     log = BlockLog(SqlLogTables(store, PATHS, "t"), new_writer=lambda: "w")
     engine.assign(3, next_offset=0, next_block=log.take_over(3).next_number, writer="w")
     last_offset: dict[bytes, int] = {}
@@ -80,12 +81,12 @@ def filled(module_chdb: ChdbEngine) -> Filled:
             last_offset.update({s.trace_id: offset for s in part})
             payload = otlp_messages.message_of(part).SerializeToString()
             records.append(Record(3, offset, BASE // 10**6 + offset, payload))
-        assert engine.ingest(records) == []
-        batch = engine.close(3, everything=True)
-        for one in batch.blocks * 2:
-            log.append(one)
+        assert engine.ingest(batches_of(records)) == []
+        batch = engine.close(3, landed=block + 1, everything=True)
+        assert batch.block is not None
+        for _ in range(2):
+            log.append(batch.block)
     assert engine.counters.late_spans == 0
-    engine.shut()
     return Filled(store, spans, {t: assemble(s, TIERS) for t, s in spans.items()}, last_offset)
 
 
@@ -234,7 +235,7 @@ def test_a_start_that_cannot_be_right_becomes_the_arrival(chdb_engine: ChdbEngin
     """A clock a year ahead, a year behind, or at zero: stored where the request was seen, so that no panel misses it."""
     store = EmbeddedStore(chdb_engine, owns_engine=False)
     schema.apply(store)
-    engine = Engine(chdb_engine, EngineSettings(), topic="t")
+    engine = Engine(EngineSettings(), topic="t", past=StoredPast(store, "t"))
     log = BlockLog(SqlLogTables(store, PATHS, "t"))
     lease = log.take_over(0)
     engine.assign(0, next_offset=0, next_block=lease.next_number, writer=lease.writer)
@@ -247,12 +248,12 @@ def test_a_start_that_cannot_be_right_becomes_the_arrival(chdb_engine: ChdbEngin
         for n, start in starts.items()
     ]
     arrival = BASE // 10**6
-    engine.ingest([Record(0, 0, arrival, otlp_messages.message_of(spans).SerializeToString())])
-    for block in engine.close(0, everything=True).blocks:
-        log.append(block)
+    engine.ingest(batches_of([Record(0, 0, arrival, otlp_messages.message_of(spans).SerializeToString())]))
+    block = engine.close(0, landed=1, everything=True).block
+    assert block is not None
+    log.append(block)
     rows = dict(
         store.query("SELECT reinterpretAsUInt8(trace_id), toUnixTimestamp64Nano(start) FROM request_paths").rows
     )
     seen = BASE - 10**9
     assert rows == {1: BASE, 2: seen, 3: seen, 4: BASE, 5: starts[5], 6: seen}
-    engine.shut()
