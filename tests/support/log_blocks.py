@@ -15,6 +15,7 @@ _KINDS = {
     "trace_id": pa.binary(16),
     "start": pa.timestamp("ns", "UTC"),
     "arrived": pa.timestamp("ms", "UTC"),
+    "stored": pa.timestamp("ms", "UTC"),
     "sign": pa.int8(),
     "span_data": pa.binary(),
 }

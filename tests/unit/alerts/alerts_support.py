@@ -87,6 +87,8 @@ def path_row(**changes: Any) -> dict[str, Any]:
         "retry_ns": 0,
         "weight": 1.0,
         "stored": int(T0) * 1000,
+        "sign": 1,
+        "version": 1,
     }
     return row | changes
 
@@ -101,6 +103,7 @@ def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | N
         "start": pa.timestamp("ns", "UTC"),
         "stored": pa.timestamp("ms", "UTC"),
         "total_ns": pa.uint64(),
+        "sign": pa.int8(),
     }
     table = pa.table({n: pa.array(v, kinds.get(n)) for n, v in arrays.items()})
     sink = pa.BufferOutputStream()
