@@ -20,6 +20,12 @@ from typing import Any, Final, TypeVar
 
 import numba
 
+# Numbers in compiled code: numba finds out their types, and Python's checker knows neither the width nor the sign of what
+# comes out of an array.
+Int = Any
+Float = Any
+Bool = Any
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SOURCE: Final = Path(__file__).parent
 _FOLDERS: Final = ("engine", "feeds/kafka")
@@ -39,12 +45,13 @@ def inlined(function: _F) -> _F:
 
 def _compile(function: _F, **options: Any) -> _F:
     checked = os.environ.get("NUMBA_BOUNDSCHECK", "0") == "1"  # checked and unchecked code must not share a cache
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_FOLDER)
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_FOLDER)
     try:
         made: _F = numba.njit(cache=not checked, nogil=True, error_model="numpy", **options)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return made
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.engine.spans import SPAN, STRING_FIELDS, SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.engine.tree import Places
@@ -118,7 +118,7 @@ def _mark(fields: Any, used: NDArray[np.bool_]) -> None:
 
 
 @compiled
-def _most_text(fields: Any, sizes: Places) -> int:
+def _most_text(fields: Any, sizes: Places) -> Int:
     """At most so many bytes of strings: every use of one is counted."""
     total = 0
     for number in range(fields.shape[0]):
@@ -128,7 +128,7 @@ def _most_text(fields: Any, sizes: Places) -> int:
 
 
 @inlined
-def _put(out: Bytes, at: int, value: np.uint64) -> int:
+def _put(out: Bytes, at: Int, value: Int) -> Int:
     while value > np.uint64(0x7F):
         out[at] = np.uint8(value & np.uint64(0x7F)) | np.uint8(0x80)
         value >>= np.uint64(7)
@@ -138,20 +138,20 @@ def _put(out: Bytes, at: int, value: np.uint64) -> int:
 
 
 @inlined
-def _put_signed(out: Bytes, at: int, value: int) -> int:
+def _put_signed(out: Bytes, at: Int, value: Int) -> Int:
     wide = np.int64(value)
     return _put(out, at, np.uint64((wide << np.int64(1)) ^ (wide >> np.int64(63))))
 
 
 @inlined
-def _put_eight(out: Bytes, at: int, value: np.uint64) -> int:
+def _put_eight(out: Bytes, at: Int, value: Int) -> Int:
     for place in range(8):
         out[at + place] = np.uint8((value >> np.uint64(8 * place)) & np.uint64(0xFF))
     return at + 8
 
 
 @compiled
-def _get(data: Bytes, at: int, end: int) -> tuple[int, int]:
+def _get(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     value, shift = np.uint64(0), np.uint64(0)
     while at < end and shift < 70:
         byte = np.uint64(data[at])
@@ -164,14 +164,14 @@ def _get(data: Bytes, at: int, end: int) -> tuple[int, int]:
 
 
 @inlined
-def _get_signed(data: Bytes, at: int, end: int) -> tuple[int, int]:
+def _get_signed(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     value, at = _get(data, at, end)
     wide = np.uint64(value)
     return np.int64(wide >> np.uint64(1)) ^ -np.int64(wide & np.uint64(1)), at
 
 
 @inlined
-def _get_eight(data: Bytes, at: int) -> np.uint64:
+def _get_eight(data: Bytes, at: Int) -> Int:
     value = np.uint64(0)
     for place in range(8):
         value |= np.uint64(data[at + place]) << np.uint64(8 * place)
@@ -190,7 +190,7 @@ def _pack(
     seen: Places,
     out: Bytes,
     bounds: Places,
-) -> int:
+) -> Int:
     at, begin = 0, 0
     for trace in range(len(ends)):
         end = ends[trace]
@@ -233,16 +233,16 @@ def _pack(
 @inlined
 def _pack_span(
     spans: SpanArray,
-    begin: int,
-    end: int,
-    number: int,
-    start: int,
-    arrival: int,
+    begin: Int,
+    end: Int,
+    number: Int,
+    start: Int,
+    arrival: Int,
     fields: Any,
     numbers: NDArray[np.int32],
     out: Bytes,
-    at: int,
-) -> int:
+    at: Int,
+) -> Int:
     span = spans[number]
     parent, here = span["parent_id"], -1
     if parent != 0 and end - begin <= 64:
@@ -296,7 +296,7 @@ def _unpack(
     fields: Any,
     codes: NDArray[np.int32],
     word_ends: Places,
-) -> bool:
+) -> Bool:
     number, first_word = 0, 0
     for trace in range(len(ends)):
         end, first = ends[trace], number

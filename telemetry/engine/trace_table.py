@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Int, compiled, inlined
 from telemetry.engine.emitted import key_of, place_of
 from telemetry.engine.spans import SpanArray
 
@@ -45,7 +45,7 @@ COUNTS: Final = 8
 
 
 @inlined
-def _slot_of(slots: Any, traces: Any, high: np.uint64, low: np.uint64) -> int:
+def _slot_of(slots: Any, traces: Any, high: Int, low: Int) -> Int:
     """The slot of a trace, or the empty one where it belongs."""
     mask = len(slots) - 1
     slot = np.int64(key_of(high, low, 0) >> np.uint64(20)) & mask
@@ -60,7 +60,7 @@ def _slot_of(slots: Any, traces: Any, high: np.uint64, low: np.uint64) -> int:
 @compiled
 def add_spans(
     spans: SpanArray,
-    partition: int,
+    partition: Int,
     arena: SpanArray,
     chain: NDArray[np.int32],
     traces: Any,
@@ -111,7 +111,7 @@ def add_spans(
 
 
 @inlined
-def _new_trace(traces: Any, counts: NDArray[np.int64]) -> int:
+def _new_trace(traces: Any, counts: NDArray[np.int64]) -> Int:
     counts[TRACES] += 1
     at = counts[FREE_TRACE]
     if at != NONE:
@@ -122,7 +122,7 @@ def _new_trace(traces: Any, counts: NDArray[np.int64]) -> int:
 
 
 @inlined
-def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
+def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> Int:
     counts[SPANS] += 1
     at = counts[FREE_SPAN]
     if at != NONE:
@@ -135,16 +135,16 @@ def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
 @compiled
 def ripe_traces(
     traces: Any,
-    used: int,
-    quiet_before: int,
-    settled_before: int,
-    born_before: int,
-    most_spans: int,
-    landed: int,
+    used: Int,
+    quiet_before: Int,
+    settled_before: Int,
+    born_before: Int,
+    most_spans: Int,
+    landed: Int,
     everything: bool,
     ripe: NDArray[np.int64],
     overdue: NDArray[np.bool_],
-) -> tuple[int, int]:
+) -> tuple[Int, Int]:
     """Find the traces that may close: (how many, how many spans they have); their places and whether they must close.
 
     A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has spans that
@@ -230,7 +230,7 @@ def take_out(
 
 
 @compiled
-def first_offset(traces: Any, used: int, otherwise: int) -> int:
+def first_offset(traces: Any, used: Int, otherwise: Int) -> Int:
     """The least offset that a live trace needs; ``otherwise`` if there is none."""
     least = otherwise
     for at in range(used):
@@ -244,7 +244,7 @@ def copy_live(
     arena: SpanArray,
     chain: NDArray[np.int32],
     traces: Any,
-    used: int,
+    used: Int,
     new_arena: SpanArray,
     new_chain: NDArray[np.int32],
     new_traces: Any,

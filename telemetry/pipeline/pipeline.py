@@ -16,8 +16,8 @@ from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record, RecordBatch
 from telemetry.feeds.otlp.intake import Signal
-from telemetry.pipeline.encodings import in_protobuf
 from telemetry.observe.model import NoTimings, Timings
+from telemetry.pipeline.encodings import in_protobuf
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.pipeline.settings import PipelineSettings

@@ -89,7 +89,10 @@ DAMAGE = {
         "INSERT INTO request_paths SELECT * FROM request_paths WHERE trace_id = unhex('{trace}') AND sign = -1 LIMIT 1",
         "different",
     ),
-    "a path is another one": ("UPDATE request_paths: retries = retries + 1 WHERE trace_id = unhex('{trace}')", "different"),
+    "a path is another one": (
+        "UPDATE request_paths: retries = retries + 1 WHERE trace_id = unhex('{trace}')",
+        "different",
+    ),
     "a block is in path_1m twice": ("INSERT INTO path_1m SELECT * FROM path_1m LIMIT 1", "path_1m"),
     "a block is not in path_1m": ("DELETE path_1m WHERE paths > 0", "path_1m"),
     "a block is in hop_1m twice": ("INSERT INTO hop_1m SELECT * FROM hop_1m LIMIT 1", "hop_1m"),
@@ -109,7 +112,10 @@ DAMAGE = {
         "DELETE path_log WHERE block = (SELECT max(block) - 1 FROM path_log)",
         "the last is number",
     ),
-    "a block of the log is there twice": ("INSERT INTO path_log SELECT * FROM path_log WHERE kind = 'path' LIMIT 1", "path_log"),
+    "a block of the log is there twice": (
+        "INSERT INTO path_log SELECT * FROM path_log WHERE kind = 'path' LIMIT 1",
+        "path_log",
+    ),
     "a block of the log has two writers": (
         "UPDATE path_log: writer = 'another' WHERE block = 2 AND trace_id = (SELECT any(trace_id) FROM path_log WHERE block = 2)",
         "2 writers",

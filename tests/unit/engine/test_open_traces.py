@@ -52,9 +52,7 @@ class Bench:
     def close(self, now: int, *, everything: bool = False) -> set[bytes]:
         """The ids of the traces that close now for the first time; their paths are kept, late spans as well."""
         self.blocks += 1
-        closed, late = self.open.close(
-            now, self.strings, block=self.blocks, landed=self.blocks, everything=everything
-        )
+        closed, late = self.open.close(now, self.strings, block=self.blocks, landed=self.blocks, everything=everything)
         if late is not None:
             self.late.append(late.spans)
         paths = request_paths(closed.paths, self.strings) if closed is not None else {}
