@@ -26,8 +26,8 @@ STEP: Final = np.dtype(
 )
 """A hop on the way.
 
-``attempt`` answered, or ``child`` (the next hop) stands for it; -1 where there is none. ``attempts`` counts; of the hop's time, in ns
-from its start, the answering attempt took ``length`` from ``begin`` on, and all attempts together ``busy``.
+``attempt`` answered, or ``child`` (the next hop) stands for it; -1 where there is none. ``attempts`` counts; of the hop's
+time, in ns from its start, the answering attempt took ``length`` from ``begin`` on, and all attempts together ``busy``.
 """
 
 _FEW: Final = 24

@@ -201,7 +201,8 @@ class Engine:
             everything: close all traces now (orderly end of a journal that nobody will resume).
 
         Raises:
-            StoreError, UnavailableError: the past does not answer. Nothing is lost: what was taken out is held for the next time.
+            StoreError, UnavailableError: the past does not answer. Nothing is lost: what was taken out is held for the next
+                time.
         """
         state = self._partitions[partition]
         now_ms = max(idle_now_ms or 0, state.clock_ms + waited_ms)

@@ -1,7 +1,7 @@
 """From raw bytes to string codes: a table of what was seen before, asked by compiled code.
 
-A raw string has a *kind*: how it is cleaned (``telemetry.domain.normalize``). What is not in the table is noted once for a batch;
-Python cleans it, and the table knows it from then on.
+A raw string has a *kind*: how it is cleaned (``telemetry.domain.normalize``). What is not in the table is noted once for a
+batch; Python cleans it, and the table knows it from then on.
 """
 
 from typing import Any, Final

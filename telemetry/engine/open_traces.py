@@ -114,7 +114,7 @@ class OpenTraces:
         s = self._settings
         ripe = np.empty(self.traces, dtype=np.int64)
         overdue = np.empty(self.traces, dtype=np.bool_)
-        found, total = tables.ripe_traces(
+        found = tables.ripe_traces(
             self._traces,
             self._counts[tables.USED_TRACES],
             now_ms - s.grace_ms,

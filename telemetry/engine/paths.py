@@ -55,8 +55,8 @@ PATH: Final = np.dtype(
 )
 """A path: times in ns, strings as codes. Its hops are ``hops`` entries from ``first_hop`` on, its gaps likewise.
 
-``settled`` is one that is complete and says why it ends where it ends: it reached the API, or failed before. Of others, such as an
-answer out of a PoP's cache, spans of the hops below may still be on their way.
+``settled`` is one that is complete and says why it ends where it ends: it reached the API, or failed before. Of others, such
+as an answer out of a PoP's cache, spans of the hops below may still be on their way.
 """
 
 HOP: Final = np.dtype(

@@ -1,9 +1,10 @@
 """The spans that made a path, packed into bytes: kept beside the path, so that late spans can restate it.
 
-Format 1: the byte 1; the number of strings and each string (length, UTF-8); the number of spans and each span: flags (1 byte), kind,
-span id (8 bytes), parent (its number among the spans, or 8 bytes), start less the first span's, duration, arrival less the first's,
-status, weight (8 bytes, if any), client hash (8 bytes, if any), and ten numbers of strings. Before the spans stand the first span's
-start and arrival. All other numbers are variable-length, as in Protocol Buffers, signed ones zigzag. Eight bytes are little-endian.
+Format 1: the byte 1; the number of strings and each string (length, UTF-8); the number of spans and each span: flags (1
+byte), kind, span id (8 bytes), parent (its number among the spans, or 8 bytes), start less the first span's, duration,
+arrival less the first's, status, weight (8 bytes, if any), client hash (8 bytes, if any), and ten numbers of strings. Before
+the spans stand the first span's start and arrival. All other numbers are variable-length, as in Protocol Buffers, signed ones
+zigzag. Eight bytes are little-endian.
 """
 
 from collections.abc import Sequence

@@ -27,8 +27,9 @@ TRACE: Final = np.dtype(
 )
 """A trace that is open.
 
-``floor`` and ``block`` are -1 and 0, or, for a trace that was emitted before, the last offset that contributed and its block (0 if
-that is not known). ``count`` is 0 for a free place, whose ``head`` is the next free one. ``looked_at`` is how many spans it had when it was last seen unfinished.
+``floor`` and ``block`` are -1 and 0, or, for a trace that was emitted before, the last offset that contributed and its block
+(0 if that is not known). ``count`` is 0 for a free place, whose ``head`` is the next free one. ``looked_at`` is how many
+spans it had when it was last seen unfinished.
 """
 
 NONE: Final = -1
@@ -144,13 +145,13 @@ def ripe_traces(
     everything: bool,
     ripe: NDArray[np.int64],
     overdue: NDArray[np.bool_],
-) -> tuple[Int, Int]:
-    """Find the traces that may close: (how many, how many spans they have); their places and whether they must close.
+) -> Int:
+    """Find the traces that may close: how many; their places and whether they must close.
 
-    A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has spans that
-    were not looked at yet. One that was emitted before must, after the little, and when its block has landed.
+    A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has
+    spans that were not looked at yet. One that was emitted before must, after the little, and when its block has landed.
     """
-    found, total = 0, 0
+    found = 0
     for at in range(used):
         trace = traces[at]
         if trace["count"] == 0:
@@ -172,8 +173,7 @@ def ripe_traces(
             ripe[found] = at
             overdue[found] = must
             found += 1
-            total += trace["count"]
-    return found, total
+    return found
 
 
 @compiled

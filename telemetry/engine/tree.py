@@ -1,7 +1,8 @@
 """From the spans of one trace to its tree: which span stands below which, and in which role.
 
-All rules are those of the reference (``telemetry.domain.paths``), which says why they are as they are. Everything here takes time
-linear in the number of spans, but for one sort: a hostile trace of ten thousand spans must not cost more than as many honest ones.
+All rules are those of the reference (``telemetry.domain.paths``), which says why they are as they are. Everything here takes
+time linear in the number of spans, but for one sort: a hostile trace of ten thousand spans must not cost more than as many
+honest ones.
 """
 
 from typing import Any, Final
@@ -37,10 +38,10 @@ NODE: Final = np.dtype(
 )
 """A distinct span in its tree.
 
-``at`` is its place among the spans; ``parent``, ``near`` (the nearest ancestor that counts) and ``owner`` (the nearest that is a
-head or an attempt) are places among the nodes, -1 if there is none. ``onward`` is, for an attempt, the next hop that it leads on to;
-it ``leads_nowhere`` if there are hops below it and none leads on. ``reach`` is, for a head, the rank furthest down that it or a
-hop below it has.
+``at`` is its place among the spans; ``parent``, ``near`` (the nearest ancestor that counts) and ``owner`` (the nearest that
+is a head or an attempt) are places among the nodes, -1 if there is none. ``onward`` is, for an attempt, the next hop that it
+leads on to; it ``leads_nowhere`` if there are hops below it and none leads on. ``reach`` is, for a head, the rank furthest
+down that it or a hop below it has.
 """
 
 _FEW: Final = 24

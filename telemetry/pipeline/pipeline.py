@@ -260,8 +260,8 @@ class Pipeline:
         asked_ms = self._wall_ms()
         batches = self._feed.poll_batches(timeout_seconds, room)
         now_ms = self._wall_ms()
-        # Kafka's timestamps are the senders' clocks. What came after we had read everything cannot be older than that, and nothing
-        # comes from the future: a clock that is wrong by years must not close traces, or keep them open.
+        # Kafka's timestamps are the senders' clocks. What came after we had read everything cannot be older than that, and
+        # nothing comes from the future: a clock that is wrong by years must not close traces, or keep them open.
         earliest = min(self._drained_at, now_ms)
         for batch in batches:
             found = in_protobuf(batch, Signal.TRACES)

@@ -1,7 +1,7 @@
 """Where the values of Kafka's records lie, compiled: the one loop over all records of a batch.
 
-Format: Apache Kafka, "Message Format": length, attributes (1 byte), timestamp delta, offset delta, key length and key, value length
-and value, headers; all numbers are zigzag varints. A length of -1 says that there is none.
+Format: Apache Kafka, "Message Format": length, attributes (1 byte), timestamp delta, offset delta, key length and key, value
+length and value, headers; all numbers are zigzag varints. A length of -1 says that there is none.
 """
 
 from typing import Final

@@ -31,11 +31,11 @@ NOW = time.time_ns() // 1_000_000 - 3_600_000
 class Nothing:
     """A past in which nothing was emitted."""
 
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:
+    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002 - as Past
         """None of them."""
         return {}
 
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:
+    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - as Past
         """None of them."""
         return ROW_TYPES.empty_table()
 
@@ -52,12 +52,12 @@ class Kept(Nothing):
         if batch.block is not None:
             self.rows += table(batch.block).to_pylist()
 
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:
+    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002 - as Past
         """As ``Past.find``."""
         self._reach()
         return {r["trace_id"]: (r["last_offset"], r["block"]) for r in self.rows if r["trace_id"] in traces}
 
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:
+    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - as Past
         """As ``Past.originals``."""
         self._reach()
         newest = {r["trace_id"]: r for r in self.rows if r["kind"] == "path" and r["sign"] == 1}
