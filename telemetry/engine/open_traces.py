@@ -123,6 +123,7 @@ class OpenTraces:
             s.max_spans_per_trace,
             landed,
             everything,
+            s.block_spans,
             ripe,
             overdue,
         )

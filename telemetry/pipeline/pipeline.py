@@ -312,6 +312,8 @@ class Pipeline:
             )
             if batch.block is not None or batch.resume_offset > known:
                 self._outbox.add(batch)
+            if batch.large:
+                self._close_due[partition] = self._flush_due = now
 
     def _landed(self, batch: Batch) -> None:
         if batch.block is not None:
