@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
 
-from telemetry.sdk import log
+from telemetry.sdk import log, redaction
 from telemetry.sdk.settings import Target
 
 # Headers, certificates and credentials are read from the environment by the exporters themselves.
@@ -60,12 +60,12 @@ class LazyMetricExporter(MetricExporter):
         self._pid = 0
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        """Export through the real exporter."""
+        """Export through the real exporter, without card numbers and secrets."""
         try:
             if self._real is None or self._pid != os.getpid():
                 self._real = self._build()
                 self._pid = os.getpid()
-            return self._real.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
+            return self._real.export(redaction.metrics(metrics_data), timeout_millis=timeout_millis, **kwargs)
         except Exception as failure:  # noqa: BLE001 - whatever an exporter, its transport or a hostile server makes
             log.internal("exporting metrics", failure)
             return MetricExportResult.FAILURE

@@ -8,7 +8,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from telemetry import vocabulary as v
-from telemetry.sdk import log, runtime, settings
+from telemetry.sdk import log, propagation, runtime, settings
 from telemetry.sdk.handle import Handle
 
 # OpenTelemetry's SDK reads some variables while it is imported, and raises on a bad one.
@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402 - after the re
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader  # noqa: E402 - after the repair
 from opentelemetry.sdk.trace import TracerProvider  # noqa: E402 - after the repair
 
-from telemetry.sdk import exporters  # noqa: E402 - after the repair
+from telemetry.sdk import exporters, redaction  # noqa: E402 - after the repair
 from telemetry.sdk import resource as resources  # noqa: E402 - after the repair
 from telemetry.sdk.queue import SpanQueue  # noqa: E402 - after the repair
 
@@ -30,7 +30,8 @@ def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callab
         Exception: whatever OpenTelemetry raises on surroundings that it cannot use.
     """
     asked = settings.read(os.environ, log.once)
-    resource = resources.build(given)
+    resource = redaction.resource(resources.build(given))
+    redaction.quiet_logs()
     tier = resource.attributes.get(v.TIER)
     if tier is None:
         log.once("no tier was given: the pipeline must know this component by its service.name", logging.INFO)
@@ -53,7 +54,7 @@ def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callab
             batch=asked.batch_size,
             delay=asked.schedule_delay,
         )
-        tracers.add_span_processor(spans)
+        tracers.add_span_processor(redaction.Redacting(spans, spans.lost))
     readers: list[MetricReader] = []
     if asked.metrics.enabled:
         exporter = exporters.LazyMetricExporter(exporters.load(asked.metrics, spans=False), asked.temporality)
@@ -67,8 +68,9 @@ def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callab
     runtime.replace(runtime.build(tracers.get_tracer(runtime.SCOPE), meter, is_client=is_client))
     try:
         _offer_globally(tracers, meters)
+        propagation.guard_globally()
     except Exception as failure:  # noqa: BLE001 - asking for the host's provider loads what OTEL_PYTHON_*_PROVIDER name
-        log.internal("looking for the host's providers", failure)
+        log.internal("looking for the host's providers and propagators", failure)
     return Handle(
         resource.attributes,
         tracer_provider=tracers,

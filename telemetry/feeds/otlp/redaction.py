@@ -1,0 +1,179 @@
+"""Card numbers and secrets are taken out of OTLP messages, for senders that lack the SDK.
+
+Every text of a message is looked through: names, attributes, events, links, status messages, tracestate, resources, scopes,
+metric descriptions and exemplars. Ids are bytes in OTLP and are not looked at.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from telemetry.redaction import CARD, SECRET, redact_attribute, redact_attributes, redact_text
+from telemetry.redaction.names import Kind, kind
+from telemetry.redaction.payload import suspicious
+
+_SAMPLING: Final = "ot="
+"""OpenTelemetry's own member of tracestate: hex digits of sampling, left alone."""
+_DEEPEST: Final = 16
+
+
+def redact_spans(request: Any) -> bool:
+    """Redact an ``ExportTraceServiceRequest`` (or ``TracesData``) in place; whether anything had to change."""
+    changed = False
+    for resource in request.resource_spans:
+        changed |= _attributes(resource.resource.attributes)
+        changed |= _text(resource, "schema_url")
+        for scope in resource.scope_spans:
+            changed |= _scope(scope)
+            for span in scope.spans:
+                changed |= _span(span)
+    return changed
+
+
+def redact_metrics(request: Any) -> bool:
+    """Redact an ``ExportMetricsServiceRequest`` (or ``MetricsData``) in place; whether anything had to change."""
+    changed = False
+    for resource in request.resource_metrics:
+        changed |= _attributes(resource.resource.attributes)
+        changed |= _text(resource, "schema_url")
+        for scope in resource.scope_metrics:
+            changed |= _scope(scope)
+            for metric in scope.metrics:
+                changed |= _metric(metric)
+    return changed
+
+
+def redacted(request: Any, payload: bytes, *, spans: bool) -> bytes:
+    """``payload``, the serialized ``request``, without card numbers and secrets; itself if there are none.
+
+    Fields that this version of OTLP does not know are dropped if digits of a card number may be among them.
+    """
+    changed = redact_spans(request) if spans else redact_metrics(request)
+    if suspicious(bytes(request.SerializeToString()) if changed else payload):
+        request.DiscardUnknownFields()
+        made = bytes(request.SerializeToString())
+        return payload if made == payload else made
+    return bytes(request.SerializeToString()) if changed else payload
+
+
+def _span(span: Any) -> bool:
+    changed = _text(span, "name") if redact_text(span.name) is not span.name else False
+    changed |= _attributes(span.attributes)
+    if span.trace_state:
+        changed |= _trace_state(span)
+    if span.HasField("status"):
+        changed |= _text(span.status, "message")
+    for event in span.events:
+        changed |= _text(event, "name")
+        changed |= _attributes(event.attributes)
+    for link in span.links:
+        changed |= _attributes(link.attributes)
+        changed |= _trace_state(link)
+    return changed
+
+
+def _scope(scope: Any) -> bool:
+    changed = _text(scope, "schema_url") | _text(scope.scope, "name") | _text(scope.scope, "version")
+    return _attributes(scope.scope.attributes) | changed
+
+
+def _metric(metric: Any) -> bool:
+    changed = _text(metric, "name") | _text(metric, "description") | _text(metric, "unit")
+    changed |= _attributes(metric.metadata)
+    which = metric.WhichOneof("data")
+    for point in getattr(metric, which).data_points if which else ():
+        changed |= _attributes(point.attributes)
+        for exemplar in getattr(point, "exemplars", ()):
+            changed |= _attributes(exemplar.filtered_attributes)
+    return changed
+
+
+def _text(message: Any, field: str) -> bool:
+    said = getattr(message, field)
+    safe = redact_text(said)
+    if safe is said:
+        return False
+    setattr(message, field, safe)
+    return True
+
+
+def _trace_state(message: Any) -> bool:
+    state = message.trace_state
+    if redact_text(state) is state:
+        return False
+    # "[card]" is no valid value there: a member that holds something goes.
+    kept = [one for one in state.split(",") if one.strip().startswith(_SAMPLING) or redact_text(one) is one]
+    safe = ",".join(kept)
+    if safe == state:
+        return False
+    message.trace_state = safe
+    return True
+
+
+def _attributes(pairs: Iterable[Any], depth: int = 0) -> bool:
+    changed = False
+    texts: dict[str, str] = {}
+    for pair in pairs:
+        value = pair.value
+        which = value.WhichOneof("value")
+        if which == "string_value":
+            # Most are; looked through together, below.
+            name = pair.key
+            if name in texts:
+                changed |= _pair(pair, depth)
+            else:
+                texts[name] = value.string_value
+        elif which is not None and which != "bool_value":
+            changed |= _pair(pair, depth)
+        elif redact_text(pair.key) is not pair.key or kind(pair.key) in (Kind.CODE, Kind.CARD):
+            changed |= _pair(pair, depth)
+    if texts and redact_attributes(texts) is not None:
+        for pair in pairs:
+            changed |= _pair(pair, depth)
+    return changed
+
+
+def _pair(pair: Any, depth: int) -> bool:
+    """Redact one key and value, whatever its type."""
+    name, value = pair.key, pair.value
+    changed = _text(pair, "key")
+    which = value.WhichOneof("value")
+    if which is None:
+        return changed
+    special = kind(name) in (Kind.SECRET, Kind.CODE, Kind.CARD)
+    if which in ("kvlist_value", "array_value") and not special:
+        return _nested(value, which, depth) | changed
+    said = getattr(value, which) if which not in ("kvlist_value", "array_value") else which
+    safe = redact_attribute(name, said)
+    if safe is said or safe == said:
+        return changed
+    value.string_value = str(safe)
+    return True
+
+
+def _nested(value: Any, which: str, depth: int) -> bool:
+    if depth >= _DEEPEST:
+        value.string_value = SECRET  # nothing that deep is looked through, so nothing that deep is kept
+        return True
+    if which == "kvlist_value":
+        return _attributes(value.kvlist_value.values, depth + 1)
+    items = value.array_value.values
+    changed = False
+    for item in items:
+        inner = item.WhichOneof("value")
+        if inner in ("kvlist_value", "array_value"):
+            changed |= _nested(item, inner, depth + 1)
+        elif inner is not None:
+            said = getattr(item, inner)
+            safe = redact_attribute("", said)
+            if safe is not said:
+                item.string_value = str(safe)
+                changed = True
+    plain = [item.WhichOneof("value") in ("string_value", "int_value") for item in items]
+    if not changed and len(plain) > 1 and all(plain):
+        # A number in pieces.
+        pieces = [getattr(item, item.WhichOneof("value")) for item in items]
+        if redact_attribute("", pieces) is not pieces:
+            for item in items:
+                item.string_value = CARD
+            changed = True
+    return changed
