@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from telemetry.redaction import cards, names
+from telemetry.redaction.brands import SHORTEST
 from telemetry.redaction.marks import CARD, SECRET
 from telemetry.redaction.names import Kind
 from telemetry.redaction.text import CLEAN, redact_text
 
 # W3C trace and span ids, UUIDs and Datadog's decimal ids.
 _TRACE_ID: Final = re.compile(r"[0-9A-Fa-f]{16}(?:[0-9A-Fa-f]{16})?|[0-9]{17,20}")
-_REQUEST_ID: Final = re.compile(r"(?=[0-9-]*[A-Fa-f])(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
-_SMALL: Final = 10 ** (cards.SHORTEST - 1)
+_REQUEST_ID: Final = re.compile(
+    r"(?=[0-9-]*[A-Fa-f])(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
+)
+_SMALL: Final = 10 ** (SHORTEST - 1)
 _DEEPEST: Final = 16
 _plain: set[str] = set()
 """Names that say nothing special and hold nothing themselves."""
@@ -72,7 +75,7 @@ def _is_identifier(name: str, value: str) -> bool:
     return _REQUEST_ID.fullmatch(value) is not None
 
 
-def _redacted(value: Any, depth: int) -> Any:
+def _redacted(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one for each type
     if type(value) is str:
         return redact_text(value)
     if value is None or isinstance(value, bool):

@@ -2,10 +2,12 @@
 
 A card number is 13 to 19 digits with a prefix and a length that some brand issues and a right check digit. Its digits may
 stand in groups with up to four characters that are neither letters nor digits between them. It begins where a group begins
-and ends where one ends: the inside of a longer run of digits is no card number, except after leading zeros.
+and ends where one ends: the inside of a longer run of digits is no card number, except after leading zeros. Between its groups
+stand spaces and dashes, and no more than one other kind of separator: addresses with ports, coordinates and versions mix them.
 """
 
 import re
+from bisect import bisect_right
 from itertools import accumulate
 from typing import Final
 
@@ -16,13 +18,18 @@ Span = tuple[int, int]
 
 # Possessive throughout: every character is looked at once. Matches short ones as well, so that it never tries again.
 _SEQUENCE: Final = re.compile(r"[0-9]++(?:[^0-9A-Za-z]{1,4}+[0-9]++)*+")
+_COMMON: Final = " \t\r\n-\"'"
 _GROUP: Final = re.compile(r"[0-9]++")
-# Identifiers of random digits and letters: a UUID, and the hex of 128 to 512 bits (trace ids, digests), not all digits.
+# Identifiers of random digits and letters: a W3C traceparent, a UUID, and the hex of 128 to 512 bits (trace ids, digests)
+# that is not all digits. In lower or in upper case, not mixed.
+_HEX: Final = (
+    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    r"|(?![0-9]++(?![0-9A-Fa-f]))(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})"
+)
 _IDENTIFIER: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-    r"|(?![0-9]++(?![0-9A-Fa-f]))(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}))(?![0-9A-Za-z])"
-    r"|(?<![0-9A-Za-z])(?:[0-9A-F]{8}-[0-9A-F]{4}-[1-8][0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}"
-    r"|(?![0-9]++(?![0-9A-Fa-f]))(?:[0-9A-F]{32}|[0-9A-F]{40}|[0-9A-F]{64}|[0-9A-F]{128}))(?![0-9A-Za-z])"
+    rf"(?<![0-9A-Za-z])(?:{_HEX}|{_HEX.replace('a-f', 'A-F').replace('89ab', '89AB').replace('A-FA-F', 'A-Fa-f')})"
+    r"(?![0-9A-Za-z])"
 )
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
@@ -35,9 +42,7 @@ def luhn(digits: str) -> bool:
 
 def is_card(digits: str) -> bool:
     """Whether ``digits``, digits only, is a card number."""
-    return (
-        SHORTEST <= len(digits) <= LONGEST and bool(lengths()[int(digits[:4])] >> len(digits) & 1) and luhn(digits)
-    )
+    return SHORTEST <= len(digits) <= LONGEST and bool(lengths()[int(digits[:4])] >> len(digits) & 1) and luhn(digits)
 
 
 def find(text: str) -> list[Span]:
@@ -51,7 +56,8 @@ def find(text: str) -> list[Span]:
         for span in _windows(text, begin, end):
             if identifiers is None:
                 identifiers = [match.span() for match in _IDENTIFIER.finditer(text)]
-            if not any(low <= span[0] and span[1] <= high for low, high in identifiers):
+            nth = bisect_right(identifiers, (span[0], len(text))) - 1
+            if nth < 0 or span[1] > identifiers[nth][1]:
                 found.append(span)
     return merged(found)
 
@@ -90,7 +96,9 @@ def _windows(text: str, begin: int, end: int) -> list[Span]:
                 break
             sums = plain_odd if stop % 2 == 0 else plain_even
             if mask >> size & 1 and (sums[stop] - sums[first]) % 10 == 0:
-                found.append((low + zeros, groups[last][1]))
+                gaps = {text[groups[at][1] : groups[at + 1][0]].strip(_COMMON) for at in range(nth, last)}
+                if len(gaps - {""}) <= 1:
+                    found.append((low + zeros, groups[last][1]))
     return found
 
 

@@ -10,7 +10,9 @@ from typing import Final
 from telemetry.redaction.brands import LONGEST, SHORTEST
 from telemetry.redaction.cards import is_card
 
-_SEPARATORS: Final = bytes(code for code in range(256) if not (48 <= code <= 57 or 65 <= code <= 90 or 97 <= code <= 122))
+_SEPARATORS: Final = bytes(
+    code for code in range(256) if not (48 <= code <= 57 or 65 <= code <= 90 or 97 <= code <= 122)
+)
 _ONLY_DIGITS: Final = bytes(48 if 48 <= code <= 57 else 97 for code in range(256))
 _RUN: Final = b"0" * SHORTEST
 _DIGITS: Final = re.compile(rb"[0-9]++")

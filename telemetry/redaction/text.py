@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from telemetry.redaction import cards, names, views
+from telemetry.redaction.brands import SHORTEST
 from telemetry.redaction.cards import Span
 from telemetry.redaction.marks import CARD, SECRET
 from telemetry.redaction.names import Kind
 
 # --- what certainly holds nothing ---------------------------------------------------------------------------------------
 
-_DIGITS: Final = "0" * cards.SHORTEST
+_DIGITS: Final = "0" * SHORTEST
 # Digits become 0, letters stay, what may stand between digits goes; other characters than ASCII are looked at in full.
 _SQUEEZE: Final = {
     code: "0" if chr(code).isdigit() else chr(code) if chr(code).isalpha() else None for code in range(128)

@@ -188,7 +188,7 @@ def _scope_metrics(scope: ScopeMetrics) -> ScopeMetrics:
 
 
 def _metric(metric: Metric) -> Metric:
-    points = [_point(point) for point in metric.data.data_points]
+    points: Any = [_point(point) for point in metric.data.data_points]
     if all(new is old for new, old in zip(points, metric.data.data_points, strict=True)):
         return metric
     return replace(metric, data=replace(metric.data, data_points=points))

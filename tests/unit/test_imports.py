@@ -158,7 +158,9 @@ def test_the_sdk_needs_only_opentelemetry() -> None:
     assert not wrong, "the SDK may import the standard library and OpenTelemetry:\n" + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("part", ["telemetry.vocabulary", "telemetry.errors", "telemetry.redaction", "telemetry.domain"])
+@pytest.mark.parametrize(
+    "part", ["telemetry.vocabulary", "telemetry.errors", "telemetry.redaction", "telemetry.domain"]
+)
 def test_the_core_is_pure(part: str) -> None:
     """No clock, no I/O, no other people's packages."""
     wrong = outside(all_imports(), part, set(sys.stdlib_module_names) - IMPURE)

@@ -1,6 +1,7 @@
 """What both protocols do with a request: check it, hand it to the sink, count it, and say what to answer."""
 
 import logging
+import traceback
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -118,7 +119,8 @@ class Intake:
         refusal = self._refusal(error)
         self._counters.rejected(refusal.reason)
         if not isinstance(error, EdgepathError):
-            _log.error("the receiver met an error that it does not know", exc_info=error)
+            said = redact_text("".join(traceback.format_exception(error)))  # it may quote what was sent
+            _log.error("the receiver met an error that it does not know: %s", said)
         return refusal
 
     def _refusal(self, error: Exception) -> Refusal:

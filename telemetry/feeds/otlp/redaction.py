@@ -4,9 +4,13 @@ Every text of a message is looked through: names, attributes, events, links, sta
 metric descriptions and exemplars. Ids are bytes in OTLP and are not looked at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from telemetry.feeds.otlp.glance import may_hold_something
 from telemetry.redaction import CARD, SECRET, redact_attribute, redact_attributes, redact_text
 from telemetry.redaction.names import Kind, kind
 from telemetry.redaction.payload import suspicious
@@ -14,6 +18,7 @@ from telemetry.redaction.payload import suspicious
 _SAMPLING: Final = "ot="
 """OpenTelemetry's own member of tracestate: hex digits of sampling, left alone."""
 _DEEPEST: Final = 16
+_MASKED: Final = bytes(ord("*") if code < 128 and chr(code).isalnum() else code for code in range(256))
 
 
 def redact_spans(request: Any) -> bool:
@@ -47,6 +52,8 @@ def redacted(request: Any, payload: bytes, *, spans: bool) -> bytes:
 
     Fields that this version of OTLP does not know are dropped if digits of a card number may be among them.
     """
+    if not may_hold_something(payload):
+        return payload
     changed = redact_spans(request) if spans else redact_metrics(request)
     if suspicious(bytes(request.SerializeToString()) if changed else payload):
         request.DiscardUnknownFields()
@@ -55,8 +62,40 @@ def redacted(request: Any, payload: bytes, *, spans: bool) -> bytes:
     return bytes(request.SerializeToString()) if changed else payload
 
 
+def scrub(payload: bytes) -> bytes:
+    """``payload``, serialized ``TracesData`` of whatever origin, without card numbers and secrets; itself if there are none.
+
+    For what came another way than through the receiver (Kafka): before it is decoded, stored or put aside. What is no
+    ``TracesData`` and may hold something comes back with all its letters and digits masked: it can only be put aside.
+    """
+    if not may_hold_something(payload):
+        return payload
+    try:
+        request = ExportTraceServiceRequest.FromString(payload)
+    except DecodeError:
+        return payload.translate(_MASKED)
+    return redacted(request, payload, spans=True)
+
+
+def scrub_all(payloads: Sequence[bytes]) -> Sequence[bytes]:
+    """As :func:`scrub` for each of ``payloads``; the same sequence if nothing has to go.
+
+    Looks at all of them joined first, and halves until it knows which are not clean: a look at a small message
+    costs more than its bytes are worth.
+    """
+    if not payloads or not may_hold_something(b"".join(payloads)):
+        return payloads
+    if len(payloads) == 1:
+        clean = scrub(payloads[0])
+        return payloads if clean is payloads[0] else [clean]
+    half = len(payloads) // 2
+    first, second = payloads[:half], payloads[half:]
+    left, right = scrub_all(first), scrub_all(second)
+    return payloads if left is first and right is second else [*left, *right]
+
+
 def _span(span: Any) -> bool:
-    changed = _text(span, "name") if redact_text(span.name) is not span.name else False
+    changed = _text(span, "name")
     changed |= _attributes(span.attributes)
     if span.trace_state:
         changed |= _trace_state(span)
@@ -122,10 +161,10 @@ def _attributes(pairs: Iterable[Any], depth: int = 0) -> bool:
                 changed |= _pair(pair, depth)
             else:
                 texts[name] = value.string_value
-        elif which is not None and which != "bool_value":
+        elif which is not None:
             changed |= _pair(pair, depth)
-        elif redact_text(pair.key) is not pair.key or kind(pair.key) in (Kind.CODE, Kind.CARD):
-            changed |= _pair(pair, depth)
+        else:
+            changed |= _text(pair, "key")
     if texts and redact_attributes(texts) is not None:
         for pair in pairs:
             changed |= _pair(pair, depth)
