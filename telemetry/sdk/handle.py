@@ -50,6 +50,11 @@ class Handle:
         return self.tracer_provider is not None
 
     @property
+    def closed(self) -> bool:
+        """Whether :meth:`shutdown` was called: nothing more is sent."""
+        return self._down
+
+    @property
     def dropped(self) -> int:
         """Spans lost in this process: queue full, export failed, left over at shutdown.
 

@@ -13,7 +13,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -26,6 +26,9 @@ from opentelemetry.trace import SpanKind
 
 from telemetry import vocabulary as v
 from telemetry.sdk import redaction, runtime
+from telemetry.sdk.exporters import aggregation
+
+_HISTOGRAM: Final = "base2_exponential_bucket_histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +126,12 @@ def recording(component: str = "test", tier: str = "gateway", pop: str = "test")
     Replaces what this process records with, so tests that use it must not run in parallel threads.
     """
     resource = Resource({v.SERVICE_NAME: component, v.TIER: tier, v.POP: pop})
-    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader(preferred_aggregation=aggregation(_HISTOGRAM))
     tracers = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
     tracers.add_span_processor(redaction.Redacting(SimpleSpanProcessor(spans), _lost))
     meters = MeterProvider([reader], resource, shutdown_on_exit=False)
     is_client = tier == v.Tier.CLIENT
-    previous = runtime.replace(
-        runtime.build(tracers.get_tracer(runtime.SCOPE), meters.get_meter(runtime.SCOPE), is_client=is_client)
-    )
+    previous = runtime.replace(runtime.build(tracers.get_tracer(runtime.SCOPE), meters.get_meter(runtime.SCOPE), tier))
     try:
         yield Recorder(spans, reader, is_client=is_client)
     finally:

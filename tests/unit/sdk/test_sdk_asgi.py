@@ -352,6 +352,7 @@ def test_request_metrics(recorder: Recorder) -> None:
         "url.scheme": "http",
         "http.route": "/v1/{id}",
         "http.response.status_code": 200,
+        "edgepath.outcome": "ok",
     }
     assert 0 < seconds < 5
     assert [value for _, value in recorder.points("http.server.active_requests")] == [0]
