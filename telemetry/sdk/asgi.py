@@ -4,10 +4,10 @@ Source: ASGI specification 3.0, HTTP & WebSocket message format 2.4; semantic co
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from telemetry import vocabulary as v
-from telemetry.sdk import django, http, log
+from telemetry.sdk import django, http, log, setup
 from telemetry.sdk.inbound import MARK, ROUTE, Inbound
 
 Scope = MutableMapping[str, Any]
@@ -17,8 +17,14 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+# FastAPI and Starlette can make SERVER spans themselves, and know by these keys that somebody did: one hop a request.
+_FASTAPI: Final = "fastapi.telemetry"
+_STARLETTE: Final = "starlette.opentelemetry"
+_UNTOUCHED: Final = frozenset({MARK, _FASTAPI, _STARLETTE})
+
+
 class ASGIMiddleware:
-    """Makes every ``http`` request of ``app`` a hop; ``websocket`` and ``lifespan`` pass through untouched.
+    """Makes every ``http`` request of ``app`` a hop. ``websocket`` passes through; the end of ``lifespan`` sends what waits.
 
     ::
 
@@ -36,8 +42,8 @@ class ASGIMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or MARK in scope:
-            await self.app(scope, receive, send)
+        if scope["type"] != "http" or not _UNTOUCHED.isdisjoint(scope):
+            await self.app(scope, receive, _flushing(send) if scope["type"] == "lifespan" else send)
             return
         try:
             exchange = _Exchange(scope, receive, send)
@@ -54,6 +60,20 @@ class ASGIMiddleware:
             exchange.finish(None)
         finally:
             exchange.detach()
+
+
+def _flushing(send: Send) -> Send:
+    """``send`` of a lifespan: what waits is sent before the server hears that the application has shut down.
+
+    uvicorn ends by the signal that asked it to, and so without the interpreter's exit handlers.
+    """
+
+    async def flushed(message: Message) -> None:
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            setup.flush()
+        await send(message)
+
+    return flushed
 
 
 class _Exchange(Inbound):
@@ -73,6 +93,7 @@ class _Exchange(Inbound):
         _describe(scope, headers, attributes)
         self._begin(scope["method"], scope.get("scheme", "http"), attributes, headers)
         scope[MARK] = True
+        scope[_FASTAPI], scope[_STARLETTE] = None, True
 
     async def receive(self) -> Message:
         message = await self._receive()

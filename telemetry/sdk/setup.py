@@ -60,9 +60,11 @@ def configure(
             v.SERVICE_VERSION: version,
         }
         try:
-            from telemetry.sdk import clients, providers  # noqa: PLC0415 - see this module's head
+            from telemetry.sdk import clients, providers, servers  # noqa: PLC0415 - see this module's head
 
             _handle = providers.set_up(given, _share(sampling), exit_timeout, _forget)
+            if _handle.enabled:
+                servers.watch(_handle)
             if instrument and _handle.enabled:
                 clients.watch(clients.ALL if instrument is True else instrument, _handle)
         except Exception as failure:  # noqa: BLE001 - a service starts, with or without telemetry
@@ -70,6 +72,13 @@ def configure(
             _handle = Handle({}, on_shutdown=_forget)
         atexit.register(_handle.at_exit)
         return _handle
+
+
+def flush() -> None:
+    """Send what waits, if anything was configured, within ``exit_timeout``. Never raises."""
+    handle = _handle
+    if handle is not None:
+        handle.force_flush(handle.exit_timeout)
 
 
 def _share(sampling: object) -> float:

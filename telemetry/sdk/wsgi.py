@@ -84,10 +84,11 @@ class _Headers(Mapping[str, str]):
 class _Exchange(Inbound):
     """One request on its way through the application."""
 
-    __slots__ = ("_environ", "_start_response")
+    __slots__ = ("_environ", "_rule", "_start_response")
 
     def __init__(self, environ: Environ, start_response: StartResponse) -> None:
         self._environ, self._start_response = environ, start_response
+        self._rule: str | None = None
         attributes: http.Attributes = {}
         _describe(environ, attributes)
         method, scheme = environ.get("REQUEST_METHOD", ""), environ.get("wsgi.url_scheme", "http")
@@ -98,6 +99,9 @@ class _Exchange(Inbound):
         """Note the status and pass it on. It may come again, with ``exc_info``: the last one counts."""
         code = status[:3]
         self._status = int(code) if code.isascii() and code.isdigit() else 0
+        # Now: Flask takes its request out of the environ when it is done.
+        rule = getattr(getattr(self._environ.get(_WERKZEUG), "url_rule", None), "rule", None)
+        self._rule = rule if isinstance(rule, str) else None
         return self._start_response(status, *rest)
 
     def complete(self) -> None:
@@ -118,11 +122,8 @@ class _Exchange(Inbound):
     def _route(self) -> str | None:
         if isinstance(left := self._environ.get(ROUTE), str):
             return left
-        rule = getattr(getattr(self._environ.get(_WERKZEUG), "url_rule", None), "rule", None)
-        if not isinstance(rule, str):
-            return None
         # A Flask application mounted below another one does not know the path before its own.
-        return str(self._environ.get("SCRIPT_NAME", "")) + rule
+        return None if self._rule is None else str(self._environ.get("SCRIPT_NAME", "")) + self._rule
 
 
 class _Body:

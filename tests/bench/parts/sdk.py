@@ -6,6 +6,7 @@ batching processor whose exporter does nothing. CPU time of the whole process: t
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -49,6 +50,12 @@ class Nowhere(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002 - it does nothing
         """Done."""
         return SpanExportResult.SUCCESS
+
+
+def object_id(nth: int) -> str:
+    """An id as APIs give their objects: 24 letters and digits."""
+    rnd = random.Random(nth)
+    return "".join(rnd.choices("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", k=24))
 
 
 def asgi(folder: Path) -> dict[str, Series]:  # noqa: ARG001 - it needs no workload

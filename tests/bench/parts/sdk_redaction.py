@@ -13,6 +13,7 @@ from telemetry.feeds.otlp.redaction import redact_spans, scrub_all
 from telemetry.sdk.redaction import clean
 from tests.bench import workload
 from tests.bench.measure import Series, cpu
+from tests.bench.parts.sdk import object_id
 
 _SPANS = 5_000
 _TURNS = 3
@@ -26,7 +27,7 @@ def _span(nth: int, note: str = "") -> ReadableSpan:
         attributes={
             "http.request.method": "POST",
             "url.scheme": "https",
-            "url.path": f"/v1/charges/ch_{nth:024x}{note}",
+            "url.path": f"/v1/charges/ch_{object_id(nth)}{note}",
             "network.protocol.version": "1.1",
             "client.address": f"203.0.113.{nth % 200}",
             "user_agent.original": "payments-python/9.2.0",
