@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run setup test test-unit test-real lint format bench lock clean help
+.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help
 
 run: setup ## start Edgepath with its demo: edgepath up --demo
 	$(BIN)/edgepath up --demo
@@ -58,6 +58,9 @@ format: setup ## let ruff mend what it can
 
 bench: setup ## measure; ratios against a baseline in the same run
 	$(BIN)/python -m tests.bench
+
+redaction: setup ## every disguised card number through SDK and receiver: how many pass, how many innocent values change
+	$(BIN)/python -m tests.redaction
 
 lock: setup ## write requirements.lock anew from pyproject.toml; UPGRADE=1 takes newer releases
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --group dev --generate-hashes --no-emit-index-url \

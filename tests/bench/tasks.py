@@ -36,6 +36,8 @@ TASKS: Final = (
     Task("engine", "engine:run"),
     Task("store", "store:run"),
     Task("sdk.asgi", "sdk:asgi"),
+    Task("sdk.official", "sdk_official:run"),
+    Task("sdk.redaction", "sdk_redaction:run"),
     Task("sdk.import", "sdk_import:run"),
 )
 
@@ -56,6 +58,7 @@ RATIOS: Final = (
         "plain.keyed.rows.spans_per_cpu_second",
     ),
     Ratio("sdk.asgi.vs_plain_sdk", "sdk.asgi.us_per_request", "sdk.asgi.plain_sdk.us_per_request"),
+    Ratio("sdk.asgi.vs_official", "sdk.asgi.ours.us_per_request", "sdk.asgi.official.us_per_request"),
     Ratio("sdk.hop.vs_plain_sdk", "sdk.hop.us_per_span", "sdk.plain_sdk.us_per_span"),
 )
 
