@@ -8,18 +8,8 @@ from typing import Final
 
 from alerts import sli_views, watch_state
 from alerts.blame import Blame, blame
-from alerts.burnrate import (
-    SEVERITIES,
-    AlertState,
-    Counts,
-    Policy,
-    Rule,
-    Verdict,
-    budget_left,
-    burn_rate,
-    judge,
-    step,
-)
+from alerts.burnrate import SEVERITIES, Counts, Policy, Rule, budget_left, burn_rate
+from alerts.decide import AlertState, Verdict, judge, step
 from alerts.notify import Notifier
 from alerts.page import PageEvent, dashboard_url
 from alerts.sli_reads import Group, covered_shares, read_windows

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alerts.burnrate import AlertState, Severity
+from alerts.burnrate import Severity
+from alerts.decide import AlertState
 from alerts.page import PageEvent, event_from
 from alerts.sli_reads import Group
 from telemetry.errors import ConfigurationError

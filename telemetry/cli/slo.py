@@ -27,28 +27,29 @@ def check(files: tuple[Path, ...], policy: str, as_json: bool) -> None:
     Prints every problem with its place and exits with 1 if there is one.
     """
     from alerts import policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not check
-    from alerts.document import ProblemsError  # noqa: PLC0415
+    from alerts.document import ProblemsError, errors  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
 
-    found, problems = slos.try_load(files or None)
+    catalog, problems = slos.try_catalog(files or None)
+    found: list[slos.Slo | slos.PrometheusSlo] = [*catalog.slos, *catalog.prometheus]
     try:
         problems += lint(found, policies.load(policy))
     except ProblemsError as error:
         problems += error.problems
     if as_json:
         told = {
-            "ok": not problems,
+            "ok": not errors(problems),
             "slos": [{"name": s.name, "file": s.file, "objective": f"{s.objective.normalize():f}"} for s in found],
-            "problems": [{"file": p.file, "path": p.path, "message": p.message} for p in problems],
+            "problems": [{"file": p.file, "path": p.path, "message": p.message, "note": p.note} for p in problems],
         }
         click.echo(json.dumps(told, indent=2))
     else:
         for problem in problems:
             click.echo(str(problem), err=True)
-        if not problems:
+        if not errors(problems):
             for s in found:
                 click.echo(f"ok  {s.name}  objective {s.objective.normalize():f}  {s.file}")
-    if problems:
+    if errors(problems):
         raise SystemExit(1)
 
 
