@@ -30,6 +30,7 @@ class Counts:
     Attributes:
         good_squares, total_squares: sums of the squared weights; 0 if not known (then all weights are taken to be alike).
         bad_low: a lower bound of the bad events that was found elsewhere (slices); None if it follows from the weights.
+        evidence: of slices, the bad requests (weighted) and stored paths behind the bad ones; None if the events are requests.
     """
 
     good: float = 0.0
@@ -39,6 +40,7 @@ class Counts:
     good_squares: float = 0.0
     total_squares: float = 0.0
     bad_low: float | None = None
+    evidence: tuple[float, int] | None = None
 
     @property
     def bad_paths(self) -> int:
@@ -138,7 +140,7 @@ class Policy:
         keep_firing_seconds: how long the short windows must stay below their factor before it resolves.
         rules: the pairs of windows.
         confidence: of the lower bound of the long window's burn rate that must be over the factor (one-sided).
-        flap_seconds: an alert that fires again so soon after it resolved is held twice as long before the next resolve; 0: never.
+        flap_seconds: what fires again so soon after it resolved is held twice as long before the next resolve; 0: never.
         group_seconds: alerts of one service that fire within so long of each other are one incident, and one page.
         sustained: the rule under the floor; None if there is none.
         budget: states of the error-budget policy, the one with the most budget first.

@@ -29,7 +29,7 @@ def quantile(confidence: Decimal) -> float:
 
 def is_exact(counts: Counts) -> bool:
     """Whether every request is known, so that there is nothing to be unsure about."""
-    return counts.bad_low is None and _excess(counts)[2] <= 1e-9 * max(counts.total, 1.0)  # noqa: PLR2004 - rounding
+    return counts.bad_low is None and _excess(counts)[2] <= 1e-9 * max(counts.total, 1.0)
 
 
 def bad_ratio_low(counts: Counts, z: float) -> float:

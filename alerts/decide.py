@@ -44,11 +44,8 @@ class Verdict:
 def judge(policy: Policy, rule: Rule, objective: Decimal, long_counts: Counts, short_counts: Counts) -> Verdict:
     """What ``rule`` (of ``policy``) says about the counts in its windows."""
     short_over = is_over(short_counts, objective, rule.factor)
-    enough = (
-        long_counts.bad_paths >= policy.min_bad_paths
-        and long_counts.bad_paths > 0
-        and Fraction(long_counts.bad) >= Fraction(policy.min_bad_events)
-    )
+    bad, bad_paths = long_counts.evidence or (long_counts.bad, long_counts.bad_paths)
+    enough = bad_paths >= policy.min_bad_paths and bad_paths > 0 and Fraction(bad) >= Fraction(policy.min_bad_events)
     long_over = is_over(long_counts, objective, rule.factor)
     low = None if is_exact(long_counts) else burn_low(long_counts, objective, policy.confidence)
     return Verdict(

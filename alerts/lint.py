@@ -26,10 +26,7 @@ def lint(slos: Sequence[Slo | PrometheusSlo], policy: Policy) -> list[Problem]:
         rules = rules_of(slo, policy)
         for rule in rules.rules:
             problems += [Problem(slo.file, path, f"{slo.name}: {text}") for path, text in _rule(slo, rule, policy)]
-        if slo.alerting or not policy.rules:
-            where = "spec.alertPolicies"
-        else:
-            where = "spec.objectives[0]"
+        where = "spec.alertPolicies" if slo.alerting else "spec.objectives[0]"
         floor = policy.min_bad_paths > 1 or policy.min_bad_events > 1
         if floor and policy.sustained is None:
             problems.append(

@@ -46,7 +46,9 @@ END_SECONDS: Final = (
 )
 """SQL: when a path of ``request_paths AS p`` ended, in whole seconds since the epoch."""
 
-_COLUMNS: Final = "slo, bucket, environment, dimension, value, good, total, good_paths, total_paths"
+_COLUMNS: Final = (
+    "slo, bucket, environment, dimension, value, good, total, good_paths, total_paths, good_squares, total_squares"
+)
 _FORGET: Final = f"DELETE FROM {SLI_1M} WHERE slo = {{slo:String}}"  # noqa: S608 - the table's name is ours
 # One block an insert, so that its token drops it whole when a crash makes us send it again.
 _ONE_BLOCK: Final = (
@@ -149,14 +151,15 @@ def select_sql(slo: Slo, resolution_seconds: int) -> str:
         f"  toDateTime(intDiv({END_SECONDS}, {resolution_seconds}) * {resolution_seconds}, 'UTC') AS bucket,\n"
         f"  p.environment AS environment, {dimension} AS dimension, {value} AS value,\n"
         f"  sumIf(p.weight, {good}) AS good, sum(p.weight) AS total,\n"
-        f"  countIf({good}) AS good_paths, count() AS total_paths\n"
+        f"  countIf({good}) AS good_paths, count() AS total_paths,\n"
+        f"  sumIf(p.weight * p.weight, {good}) AS good_squares, sum(p.weight * p.weight) AS total_squares\n"
         f"FROM {REQUEST_PATHS} AS p"
     )
 
 
 def _definition(slo: Slo, resolution_seconds: int) -> str:
     """Hash of everything that decides what is counted."""
-    text = select_sql(slo, resolution_seconds) + to_sql(slo.total)
+    text = select_sql(slo, resolution_seconds) + slo.total_sql()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -185,7 +188,7 @@ def _create(store: Store, slo: Slo, resolution_seconds: int, cut_ms: int) -> Non
     store.execute(
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {SLI_1M} COMMENT {text_literal(view.comment())} AS\n"
         f"{select_sql(slo, resolution_seconds)}\n"
-        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {to_sql(slo.total)}\n"
+        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {slo.total_sql()}\n"
         f"GROUP BY slo, bucket, environment, dimension, value"
     )
 
@@ -205,7 +208,7 @@ def _backfill(store: Store, slo: Slo, resolution_seconds: int, view: _View, now:
         store.execute(
             f"INSERT INTO {SLI_1M} ({_COLUMNS})\n{select_sql(slo, resolution_seconds)}\n"
             f"WHERE {before} AND p.start >= fromUnixTimestamp64Milli({first}, 'UTC')"
-            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {to_sql(slo.total)}\n"
+            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {slo.total_sql()}\n"
             f"GROUP BY slo, bucket, environment, dimension, value ORDER BY bucket, environment, value\n"
             f"SETTINGS {_ONE_BLOCK}, insert_deduplication_token = {text_literal(token)}"
         )

@@ -32,7 +32,8 @@ def column_sql(column: Column, table: str = "p") -> str:
     """The value of a column of ``request_paths AS table``, also of one that is computed from the hops."""
     tier, field = column.hop
     if column.name == ARRIVAL.name:
-        return f"if({table}.reached_api AND notEmpty({table}.hops.offset_ns), toUInt64(greatest({table}.hops.offset_ns[-1], 0)), {_NEVER})"
+        offsets = f"{table}.hops.offset_ns"
+        return f"if({table}.reached_api AND notEmpty({offsets}), toUInt64(greatest({offsets}[-1], 0)), {_NEVER})"
     if not field:
         return f"{table}.{column.name}"
     tiers, wanted = f"{table}.hops.tier", text_literal(tier)

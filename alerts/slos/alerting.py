@@ -62,7 +62,7 @@ def _object(item: Reader, kind: str, reference: str, objects: Objects) -> Object
     if "kind" in fields and fields["kind"].value != kind:
         fields["kind"].note(f"{fields['kind'].value!r} does not stand here; write {kind}, or {reference}: NAME")
         return None
-    return head(fields["metadata"], kind, fields["spec"], item.file) if len(fields) >= 3 else None  # noqa: PLR2004
+    return head(fields["metadata"], kind, fields["spec"], item.file) if len(fields) >= 3 else None
 
 
 def policy_from(policy: Object, objects: Objects, targets: dict[str, Target]) -> Alerting | None:

@@ -10,6 +10,8 @@ from alerts.filters.syntax import And, Not, columns_of
 from alerts.slos.window import Calendar
 
 MAX_GROUPS: Final = 200
+DRILL_ENVIRONMENT: Final = "edgepath-drill"
+"""The environment of the synthetic incidents of ``edgepath slo drill``."""
 OTHER: Final = "(other)"
 """The value of the group that stands for all beyond an SLO's ``max_groups`` largest ones."""
 
@@ -83,6 +85,7 @@ class Slo:
         slice_target: share of good requests from which on a slice is good.
         max_groups: how many values of ``group_by`` are watched by themselves, the largest ones; the rest is :data:`OTHER`.
         alerting: its own alert policies; empty if the watcher's policy holds.
+        drill: counts what ``edgepath slo drill`` sends, and nothing else; all others never count that.
     """
 
     name: str
@@ -101,16 +104,12 @@ class Slo:
     slice_target: Decimal = Decimal(0)
     max_groups: int = MAX_GROUPS
     alerting: tuple[Alerting, ...] = ()
+    drill: bool = False
 
     @property
     def good_filter(self) -> Filter:
         """Paths that count and are good."""
         return And((self.total, self.good))
-
-    @property
-    def bad_filter(self) -> Filter:
-        """Paths that count and are not good."""
-        return And((self.total, Not(self.good)))
 
     @property
     def bad_noun(self) -> str:
@@ -119,9 +118,15 @@ class Slo:
             return "bad slices"
         return "slow" if any(c.kind == "duration" for c in columns_of(self.good)) else "errors"
 
+    def total_sql(self, table: str = "p") -> str:
+        """Condition for paths that count over the alias ``table`` of ``request_paths``."""
+        return (
+            f"({table}.environment {'=' if self.drill else '!='} '{DRILL_ENVIRONMENT}' AND {to_sql(self.total, table)})"
+        )
+
     def bad_sql(self, table: str = "p") -> str:
         """Condition for bad paths over the alias ``table`` of ``request_paths``."""
-        return to_sql(self.bad_filter, table)
+        return f"({self.total_sql(table)} AND {to_sql(Not(self.good), table)})"
 
     def since(self, now: float) -> float:
         """When the period began in which ``now`` lies."""

@@ -57,7 +57,9 @@ def test_weights_that_are_not_squared_are_taken_to_be_alike() -> None:
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.floats(1, 1000), st.floats(1, 1000))
-def test_the_bound_is_a_share_and_never_over_the_ratio(good: int, bad: int, good_weight: float, bad_weight: float) -> None:
+def test_the_bound_is_a_share_and_never_over_the_ratio(
+    good: int, bad: int, good_weight: float, bad_weight: float
+) -> None:
     counts = sampled(good, bad, good_weight=good_weight, bad_weight=bad_weight)
     low = bad_ratio_low(counts, Z)
     assert 0 <= low <= counts.bad_ratio + 1e-12
@@ -170,7 +172,10 @@ def test_random_errors_at_the_objective_never_page(seed: int) -> None:
     for per_second in (200.0, 2.0, 0.02):
         mean, minutes = per_second * 60, 2 * 1440
         total = [round(max(0.0, random.gauss(mean, math.sqrt(mean)))) for _ in range(minutes)]
-        bad = [min(t, sum(random.random() < 0.001 for _ in range(t)) if t < 1000 else _poisson(random, t / 1000)) for t in total]
+        bad = [
+            min(t, sum(random.random() < 0.001 for _ in range(t)) if t < 1000 else _poisson(random, t / 1000))
+            for t in total
+        ]
         sums = [0], [0]
         for b, t in zip(bad, total, strict=True):
             sums[0].append(sums[0][-1] + b)
@@ -183,7 +188,9 @@ def test_random_errors_at_the_objective_never_page(seed: int) -> None:
 
         for end in range(1440, minutes):
             for rule in WORKBOOK.rules[:2]:
-                verdict = judge(WORKBOOK, rule, OBJECTIVE, window(end, rule.long_seconds), window(end, rule.short_seconds))
+                verdict = judge(
+                    WORKBOOK, rule, OBJECTIVE, window(end, rule.long_seconds), window(end, rule.short_seconds)
+                )
                 assert not verdict.fires
 
 
