@@ -58,12 +58,13 @@ class Outbox:
         ids = {m.event.id for m in outbox}
         self._settled = {s for s in self._settled if s[1] in ids}
         self._handed = {s for s in self._handed if s[1] in ids}
+        held: set[tuple[str, str]] = set()
         for message in outbox:
-            if message.owner != self._instance:
-                continue
             for name in message.waiting:
-                mark = (name, message.event.id)
-                if mark not in self._handed and name in self._notifiers:
+                mark, place = (name, message.event.id), (name, message.event.dedup_key)
+                if message.owner != self._instance:
+                    held.add(place)  # a resolve must not overtake its trigger, which another watcher still has
+                elif place not in held and mark not in self._handed and name in self._notifiers:
                     self._handed.add(mark)
                     self._guard(name, message.event)
 

@@ -27,27 +27,31 @@ Windows = dict[Group, Mapping[int, Counts]]
 SUMS: Final = ("good", "total", "good_paths", "total_paths", "good_squares", "total_squares")
 
 
-def _sum(column: str) -> str:
-    inside = "toInt64(toUnixTimestamp(bucket)) > {end:Int64} - w"
+def _sums(column: str, windows: Sequence[int]) -> str:
+    """The sums of a column in every window, as an array. A condition a window, not an array a row: that is 5 times slower."""
     cast = "toInt64" if column.endswith("_paths") else "toFloat64"
-    return (
-        f"sumForEach(arrayMap(w -> if({inside}, {cast}({column}), {cast}(0)), {{windows:Array(Int64)}})) AS {column}_w"
-    )
+    inside = (f"{cast}(sumIf({column}, bucket > toDateTime({{end:Int64}} - {w}, 'UTC')))" for w in windows)
+    return f"[{', '.join(inside)}] AS {column}_w"
 
 
 _WHERE: Final = (
     "WHERE has({slos:Array(String)}, slo) AND dimension = transform(slo, {slos:Array(String)}, {splits:Array(String)}, '') "
     "AND bucket > toDateTime({end:Int64} - {longest:Int64}, 'UTC') AND bucket <= toDateTime({end:Int64}, 'UTC') "
 )
-# The largest groups by themselves, and always those that have an open alert; the rest is one group.
-_WINDOWS: Final = (
-    "SELECT slo, environment, dimension, if(place <= transform(slo, {slos:Array(String)}, {most:Array(Int64)}, 1), value, "  # noqa: S608
-    f"'{OTHER}') AS shown, {', '.join(f'sumForEach({c}_w)' for c in SUMS)} FROM (SELECT *, toInt64(row_number() OVER "
-    "(PARTITION BY slo, environment ORDER BY has({kept:Array(String)}, concat(slo, '/', value)) DESC, "
-    "total_paths_w[-1] DESC, value)) AS place FROM (SELECT slo, environment, dimension, value, "
-    f"{', '.join(map(_sum, SUMS))} FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, value)) "
-    "GROUP BY slo, environment, dimension, shown"
-)
+
+
+def _windows_sql(windows: Sequence[int]) -> str:
+    # The largest groups by themselves, and always those that have an open alert; the rest is one group.
+    return (
+        "SELECT slo, environment, dimension, if(place <= transform(slo, {slos:Array(String)}, {most:Array(Int64)}, 1), value, "  # noqa: S608
+        f"'{OTHER}') AS shown, {', '.join(f'sumForEach({c}_w)' for c in SUMS)} FROM (SELECT *, toInt64(row_number() OVER "
+        "(PARTITION BY slo, environment ORDER BY has({kept:Array(String)}, concat(slo, '/', value)) DESC, "
+        "total_paths_w[-1] DESC, value)) AS place FROM (SELECT slo, environment, dimension, value, "
+        f"{', '.join(_sums(c, windows) for c in SUMS)} FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, value)) "
+        "GROUP BY slo, environment, dimension, shown"
+    )
+
+
 _SLOTS: Final = (
     "SELECT slo, environment, dimension, value, groupArray(slot), groupArray(bad), groupArray(events) FROM ("  # noqa: S608
     "SELECT slo, environment, dimension, value, "
@@ -85,7 +89,7 @@ def read_windows(
             "most": [slo.max_groups for slo in requests],
             "kept": [f"{g.slo}/{g.value}" for g in kept],
         }
-        for slo, environment, dimension, value, *sums in store.query(_WINDOWS, given).rows:
+        for slo, environment, dimension, value, *sums in store.query(_windows_sql(lengths), given).rows:
             counts = [_counts(row) for row in zip(*sums, strict=True)]
             found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
     sliced = [slo for slo in slos if slo.slice_seconds]

@@ -1,41 +1,29 @@
 """The evaluator: reads ``sli_1m``, decides by burn rate, remembers, notifies. Time is passed in."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from alerts import sight, sli_views
 from alerts.burnrate import SEVERITIES, Counts, Policy, Rule
-from alerts.decide import AlertState, Change, Slot, Verdict, judge, judge_sustained, step
+from alerts.decide import AlertState, Change, Verdict, judge, judge_sustained, step
 from alerts.drill_slo import DRILL, drill_policy
 from alerts.events import Lookups, resolved, triggered
 from alerts.incidents import regroup
 from alerts.memory import Alert, AlertKey, FileMemory, Memory, State
 from alerts.notify import Notifier
+from alerts.observe import Observer, Seen
 from alerts.outage import Outage, blind_event
 from alerts.outbox import Outbox
 from alerts.page import PageEvent
-from alerts.sli_reads import Group, Windows, read_slots, read_windows
 from alerts.slos.model import Slo
 from telemetry.errors import EdgepathError
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 3
-_SLOTS_EVERY: Final = 60.0
-_SIGHT_EVERY: Final = 60.0
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What one evaluation read."""
-
-    windows: Windows
-    slots: Mapping[Group, Sequence[Slot]]
-    blind: Sequence[sight.Blind] | None
-    freshness: sight.Freshness | None
 
 
 class Watcher:
@@ -94,11 +82,9 @@ class Watcher:
         self._lookups = Lookups(store, self._slos, policy.delay_seconds, base_url)
         outage_file = state_file.with_name(f"{state_file.stem}.outage.json") if state_file and blindness else None
         self._outage = Outage(outage_file) if blindness else None
-        self._counters = counters
+        self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
         self._sync_due: float | None = float("-inf") if sync_views else None
-        self._slots: tuple[float, Mapping[Group, Sequence[Slot]]] = (float("-inf"), {})
-        self._sight_at = float("-inf")
 
     def open_events(self) -> list[PageEvent]:
         """The events that opened the incidents that are open now."""
@@ -146,7 +132,7 @@ class Watcher:
     def _evaluate(self, now: float) -> list[PageEvent]:
         self._sync(now)
         state = self._memory.load()
-        seen = self._read(state, now)
+        seen = self._observer.observe([k.group for k in state.alerts], now, settled=self._sync_due is None)
         events: list[PageEvent] = []
         for _ in range(_TRIES):
             alerts, changes = self._decide_all(state, seen, now)
@@ -180,35 +166,7 @@ class Watcher:
             # The views of an earlier run may still count; evaluating them is better than blindness.
             _log.error("the SLO views could not be brought up to date: %s", error)
 
-    def _read(self, state: State, now: float) -> _Seen:
-        slos = list(self._slos.values())
-        end = now - self._policy.delay_seconds
-        windows = {w for p in self._policies.values() for w in p.windows}
-        counts = read_windows(self._store, slos, windows, end, [k.group for k in state.alerts])
-        rule = self._policy.sustained
-        if rule is not None and now - self._slots[0] >= min(_SLOTS_EVERY, rule.short_seconds / 2):
-            self._slots = (now, read_slots(self._store, [s for s in slos if not s.drill], rule, end))
-        if self._outage is None or now - self._sight_at < _SIGHT_EVERY:
-            return _Seen(counts, self._slots[1], None, None)
-        self._sight_at = now
-        fresh = sight.read_freshness(self._store, now)
-        counted = self._counters(now - sight.WINDOW_SECONDS, now) if self._counters else None
-        names = [s.name for s in slos if not s.drill] if self._sync_due is None else []
-        blind = [*sight.look(fresh, counted, now), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
-        return _Seen(counts, self._slots[1], [*blind, *self._no_data(counts)], fresh)
-
-    def _no_data(self, counts: Windows) -> list[sight.Blind]:
-        """SLOs whose own alert policies ask to be told when there is no data (OpenSLO's ``alertWhenNoData``)."""
-        found = []
-        for slo in self._slos.values():
-            for a in slo.alerting:
-                with_data = any(not c[a.rule.short_seconds].empty for g, c in counts.items() if g.slo == slo.name)
-                if a.when_no_data and not with_data:
-                    text = f"no data for {a.rule.short_seconds // 60} min"
-                    found.append(sight.Blind("no-data", a.rule.severity, "", "", text, slo.name, a.targets))
-        return found
-
-    def _decide_all(self, state: State, seen: _Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
+    def _decide_all(self, state: State, seen: Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
         after: dict[AlertKey, Alert] = {}
         events: list[PageEvent] = []
         for key in sorted({*state.alerts, *(AlertKey(g, s) for g in seen.windows for s in SEVERITIES)}):
@@ -222,7 +180,7 @@ class Watcher:
         return after | blind, events + more
 
     def _decide(
-        self, key: AlertKey, alert: Alert | None, seen: _Seen, now: float
+        self, key: AlertKey, alert: Alert | None, seen: Seen, now: float
     ) -> tuple[Alert | None, PageEvent | None]:
         slo = self._slos.get(key.group.slo)
         policy = self._policies.get(key.group.slo, self._policy)
@@ -250,7 +208,7 @@ class Watcher:
             return kept, resolved(slo, opened, verdicts, before.rules, now)
         return kept, None
 
-    def _decide_blind(self, state: State, seen: _Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
+    def _decide_blind(self, state: State, seen: Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
         old = {k: a for k, a in state.alerts.items() if k.group.slo.startswith("~")}
         if seen.blind is None or seen.freshness is None:
             return old, []

@@ -98,6 +98,7 @@ def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | N
         "trace_id": pa.binary(16),
         "start": pa.timestamp("ns", "UTC"),
         "stored": pa.timestamp("ms", "UTC"),
+        "arrived": pa.timestamp("ms", "UTC"),
         "total_ns": pa.uint64(),
     }
     table = pa.table({n: pa.array(v, kinds.get(n)) for n, v in arrays.items()})
