@@ -13,6 +13,9 @@ MOST_FLAPS: Final = 4
 """An alert that keeps coming back is held at most 2 to the power of this times ``keep_firing_seconds``."""
 
 
+SHARE_OF_SHORT: Final = 6
+
+
 class Slot(NamedTuple):
     """A stretch of time with at least one event: when it began, and its weighted sums."""
 
@@ -143,9 +146,16 @@ def step(
     if any(v.holds is None for v in held):
         return replace(state, no_data=True), None
     clear_since = now if state.clear_since is None else min(state.clear_since, now)
-    if now - clear_since < keep_firing_seconds * 2**state.flaps:
+    hold = hold_seconds([v.rule for v in held], keep_firing_seconds, state.flaps)
+    if now - clear_since < hold:
         return replace(state, clear_since=clear_since, no_data=False), None
     return AlertState(flaps=state.flaps, closed=now if flap_seconds else None), "resolve"
+
+
+def hold_seconds(rules: Sequence[Rule | Sustained], keep_firing_seconds: float, flaps: int) -> float:
+    """How long an alert that these rules hold must be clear: at least a sixth of their short windows, which waver longer."""
+    waver = max((r.short_seconds for r in rules), default=0) / SHARE_OF_SHORT
+    return float(max(keep_firing_seconds, waver if keep_firing_seconds else 0) * 2**flaps)
 
 
 def _ripe(

@@ -138,6 +138,12 @@ def sync(
     )
 
 
+def counted(store: Store, slos: Iterable[Slo], resolution_seconds: int) -> set[str]:
+    """Names of those that ``sli_1m`` counts as they are written now, with their history. Raises as :func:`sync` does."""
+    views = {(v.slo, v.definition) for v in _views(store) if v.backfilled}
+    return {slo.name for slo in slos if (slo.name, _definition(slo, resolution_seconds)) in views}
+
+
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 

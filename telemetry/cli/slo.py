@@ -7,12 +7,16 @@ from pathlib import Path
 
 import click
 
+from telemetry.cli.slo_backtest import backtest
 from telemetry.errors import EdgepathError
 
 
 @click.group()
 def slo() -> None:
-    """Service level objectives: check their files, show their error budgets."""
+    """Service level objectives: check their files, show their error budgets, prove their alerts."""
+
+
+slo.add_command(backtest)
 
 
 @slo.command()

@@ -37,6 +37,7 @@ TASKS: Final = (
     Task("store", "store:run"),
     Task("sdk.asgi", "sdk:asgi"),
     Task("sdk.import", "sdk_import:run"),
+    Task("backtest", "backtest:run_backtests", rounds=1),
 )
 
 RATIOS: Final = (
