@@ -4,7 +4,6 @@ Pure; what needs data is in :mod:`alerts.lint_data`.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
 from alerts.burnrate import Policy, Rule
@@ -83,10 +82,4 @@ def _rule(slo: Slo | PrometheusSlo, rule: Rule, policy: Policy) -> list[tuple[st
             f"more of them, whole; use {'shorter slices' if slo.slice_seconds else 'a finer resolution'} or longer windows"
         )
         found.append(("spec.objectives[0]", text))
-    elif slo.slice_seconds and share < Decimal(step) / rule.short_seconds and share < Decimal(step) / rule.long_seconds:
-        text = (
-            f"{what} fires for a single bad slice: {float(share):.3g} of {rule.long_seconds // step} slices is less than one; "
-            "use shorter slices or longer windows"
-        )
-        found.append(("spec.objectives[0].timeSliceWindow", text))
     return found

@@ -15,7 +15,7 @@ from alerts.incidents import regroup
 from alerts.memory import Alert, AlertKey, FileMemory, Memory, State
 from alerts.notify import Notifier
 from alerts.observe import Observer, Seen
-from alerts.outage import Outage, blind_event
+from alerts.outage import AFTER_SECONDS, Outage, blind_event
 from alerts.outbox import Outbox
 from alerts.page import PageEvent
 from alerts.slos.model import Slo
@@ -48,6 +48,7 @@ class Watcher:
         blindness: bool = False,
         counters: sight.Counters | None = None,
         drills: bool = False,
+        blind_seconds: float = AFTER_SECONDS,
     ) -> None:
         """Watch ``slos``.
 
@@ -63,6 +64,7 @@ class Watcher:
             blindness: also alert about what cannot be seen (:mod:`alerts.sight`, :mod:`alerts.outage`).
             counters: of the edge, to tell no traffic from no telemetry.
             drills: also watch what ``edgepath slo drill`` sends.
+            blind_seconds: how long ClickHouse may be away before that is paged.
 
         Raises:
             ConfigurationError: the state file cannot be used.
@@ -81,7 +83,7 @@ class Watcher:
         self._notifiers = tuple(notifiers)
         self._lookups = Lookups(store, self._slos, policy.delay_seconds, base_url)
         outage_file = state_file.with_name(f"{state_file.stem}.outage.json") if state_file and blindness else None
-        self._outage = Outage(outage_file) if blindness else None
+        self._outage = Outage(outage_file, blind_seconds) if blindness else None
         self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
         self._sync_due: float | None = float("-inf") if sync_views else None

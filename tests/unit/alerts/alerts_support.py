@@ -115,7 +115,7 @@ class FakeStore:
     """A store whose ``sli_1m`` is a map, and that answers the reader's one query on it and the blame query; it has no views.
 
     Attributes:
-        buckets: (slo, environment, dimension, value) to bucket start to [good, total, good paths, total paths, squares of both].
+        buckets: (slo, environment, dimension, value) to bucket start to [good, total, good paths, total paths, squares].
         blamed: rows that the blame query answers with.
         broken: raised by every query but the blame query if set.
         blame_broken: raised by the blame query if set.
@@ -154,22 +154,28 @@ class FakeStore:
         """Answer as a store would."""
         self.statements.append(sql)
         given: dict[str, Any] = dict(parameters or {})
-        if "FROM request_paths" in sql:
+        if "FROM request_paths" in sql and "quantileExactIf" not in sql:
             if self.blame_broken:
                 raise self.blame_broken
             return Result(("tier", "component", "place", "reason", "requests", "paths", "traces"), self.blamed)
         if self.broken:
             raise self.broken
-        if "FROM system.tables" in sql or "SELECT DISTINCT" in sql:
+        if "quantileExactIf" in sql:
+            return Result((), [(0.0, 0.0, 0, 0.0)])
+        if any(part in sql for part in ("FROM system.tables", "SELECT DISTINCT", "FROM path_1m")):
             return Result((), [])
         assert "FROM sli_1m" in sql, sql
         if "min(bucket)" in sql:
-            oldest: dict[str, int] = {}
-            for (slo, *_), buckets in self.buckets.items():
-                oldest[slo] = min(*buckets, oldest.get(slo, 1 << 62))
-            return Result(("slo", "at"), list(oldest.items()))
-        if "groupArray(slot)" in sql:
-            return Result((), self._slots(given))
+            return Result(("slo", "at"), self._oldest())
+        return Result((), self._slots(given) if "groupArray(slot)" in sql else self._windows(given))
+
+    def _oldest(self) -> list[tuple[Any, ...]]:
+        oldest: dict[str, int] = {}
+        for (slo, *_), buckets in self.buckets.items():
+            oldest[slo] = min(*buckets, oldest.get(slo, 1 << 62))
+        return list(oldest.items())
+
+    def _windows(self, given: dict[str, Any]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
         for key, buckets in self.buckets.items():
             sums = [[0.0] * len(given["windows"]) for _ in range(6)]
@@ -180,7 +186,7 @@ class FakeStore:
                             sums[i][w] += counts[i]
             if key[0] in given["slos"] and sums[3][-1]:
                 rows.append((*key, *sums))
-        return Result((), rows)
+        return rows
 
     def _slots(self, given: dict[str, Any]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []

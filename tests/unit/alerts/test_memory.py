@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -150,7 +149,7 @@ class Receiver:
         self.queue.append(event)
         self.deliver()
 
-    def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
+    def refresh(self, opened: Sequence[PageEvent], now: float) -> None:  # noqa: ARG002 - the interface
         """Try again."""
         self.deliver()
 
@@ -279,7 +278,7 @@ def test_a_crash_between_writing_down_and_telling_loses_nothing(tmp_path: Path) 
     store, taken = FakeStore(), list[PageEvent]()
 
     class Dying(Receiver):
-        def notify(self, event: PageEvent) -> None:
+        def notify(self, event: PageEvent) -> None:  # noqa: ARG002 - the interface
             raise KeyboardInterrupt
 
     for second in range(40):
