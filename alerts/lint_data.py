@@ -75,9 +75,10 @@ def _resolved(slo: Slo, policy: Policy, requests: float) -> Iterable[Problem]:
     for rule in rules_of(slo, policy).rules:
         allowed = float(rule.factor * (1 - slo.objective)) * requests * rule.long_seconds / DAY
         if allowed < 1:
+            window = duration_text(rule.long_seconds)
             message = (
-                f"{slo.name}: at {requests:,.0f} requests a day in a group, one bad request in "
-                f"{duration_text(rule.long_seconds)} is over {float(rule.factor):.4g}x; only the floor of policy {policy.name} keeps the {rule.severity} from "
+                f"{slo.name}: at {requests:,.0f} requests a day in a group, one bad request in {window} is over "
+                f"{float(rule.factor):.4g}x; only the floor of policy {policy.name} keeps the {rule.severity} from "
                 "firing for it. Group by less, lower the objective, or rely on the sustained rule"
             )
             yield Problem(slo.file, "spec.objectives[0]", message, note=True)

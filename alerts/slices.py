@@ -53,11 +53,17 @@ def parameters(slos: Sequence[Slo]) -> dict[str, Parameter]:
     }
 
 
-# Wilson's bound as in alerts.confidence, on the sums of one slice.
-_BAD: Final = "greatest(t - g, 0)"
-_VARIANCE: Final = "(pow(1 - r, 2) * greatest((ts - gs) - (t - g), 0) + pow(r, 2) * greatest(gs - g, 0)) / (t * t)"
-_N: Final = f"if(r < 1, r * (1 - r) / ({_VARIANCE}), t * t / greatest(ts - t, 1e-300))"
-_LOW: Final = f"(r + {Z * Z} / n / 2 - {Z} * sqrt(r * (1 - r) / n + {Z * Z} / n / (4 * n))) / (1 + {Z * Z} / n)"
+# Wilson's bound as in alerts.confidence, on sums: good, total (g, t), their squares (gs, ts), and the bad share r.
+_VARIANCE: Final = (
+    "(pow(1 - {r}, 2) * greatest(({ts} - {gs}) - ({t} - {g}), 0) + pow({r}, 2) * greatest({gs} - {g}, 0)) / ({t} * {t})"
+)
+N: Final = f"if({{r}} < 1, {{r}} * (1 - {{r}}) / ({_VARIANCE}), {{t}} * {{t}} / greatest({{ts}} - {{t}}, 1e-300))"
+"""SQL for the effective number of requests."""
+LOW: Final = (
+    "(({r} + {z} * {z} / {n} / 2 - {z} * sqrt({r} * (1 - {r}) / {n} + {z} * {z} / {n} / (4 * {n})))"
+    " / (1 + {z} * {z} / {n}))"
+)
+"""SQL for the lower bound of the bad share."""
 
 
 def sql(table: str, where: str) -> str:
@@ -66,12 +72,14 @@ def sql(table: str, where: str) -> str:
     def windowed(value: str) -> str:
         return f"sumForEach(arrayMap(w -> if(slice > {{end:Int64}} - w, toFloat64({value}), 0.), {{windows:Array(Int64)}}))"
 
+    count = N.format(r="r", g="g", t="t", gs="gs", ts="ts")
+    low = LOW.format(r="r", n="n", z=Z)
     return (
         "SELECT slo, environment, dimension, value, "  # noqa: S608
         f"{windowed('1')}, {windowed('bad')}, {windowed('bad AND low > 1 - target - 1e-12')}, "
         f"{windowed('if(bad, t - g, 0)')}, {windowed('if(bad, tp - gp, 0)')} FROM ("
-        f"SELECT *, if(t > 0, least({_BAD} / t, 1), 0) AS r, {_N} AS n, "
-        f"if(abs(ts - t) <= 1e-9 * greatest(t, 1), r, {_LOW}) AS low, "
+        f"SELECT *, if(t > 0, least(greatest(t - g, 0) / t, 1), 0) AS r, {count} AS n, "
+        f"if(abs(ts - t) <= 1e-9 * greatest(t, 1), r, {low}) AS low, "
         "tp > gp AND t > 0 AND g < (target - 1e-12) * t AS bad FROM ("
         "SELECT slo, environment, dimension, value, "
         "transform(slo, {slos:Array(String)}, {lengths:Array(Int64)}, 60) AS length, "

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from telemetry.cli.slo_backtest import backtest
+from telemetry.cli.slo_rules import rules
 from telemetry.errors import EdgepathError
 
 
@@ -17,6 +18,7 @@ def slo() -> None:
 
 
 slo.add_command(backtest)
+slo.add_command(rules)
 
 
 @slo.command()

@@ -1,6 +1,7 @@
 """One incident is one page: grouping, joining, and when not to. And the words of it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.unit.alerts.alerts_support import T0, make_event
 
 
 def fires(
-    pop: str = "fra", *, slo: str = "edge-availability", bad: float = 10, at: float = T0, **more: object
+    pop: str = "fra", *, slo: str = "edge-availability", bad: float = 10, at: float = T0, **more: Any
 ) -> PageEvent:
     """An alert that fires."""
     return make_event(
@@ -27,7 +28,7 @@ def clears(event: PageEvent, at: float) -> PageEvent:
 def play(*rounds: tuple[float, list[PageEvent]], group: float = 600) -> list[tuple[str, str, float]]:
     """What is told, as (kind, key's SLO and PoP, time), of changes at some times."""
     incidents: dict[str, Incident] = {}
-    told = []
+    told: list[tuple[str, str, float]] = []
     for now, changes in rounds:
         incidents, events = regroup(incidents, changes, group, now)
         told += [(e.kind, "/".join(e.dedup_key.split("/")[i] for i in (1, 4)), now) for e in events]
@@ -67,7 +68,7 @@ def test_what_fires_much_later_pages_by_itself() -> None:
 @pytest.mark.parametrize(
     "change", [{"service": "payments"}, {"environment": "test"}, {"severity": "ticket"}, {"targets": ("x",)}]
 )
-def test_other_services_environments_severities_and_targets_are_other_incidents(change: dict[str, object]) -> None:
+def test_other_services_environments_severities_and_targets_are_other_incidents(change: dict[str, Any]) -> None:
     assert [t[0] for t in play((T0, [fires()]), (T0 + 60, [fires("iad", at=T0 + 60, **change)]))] == [
         "trigger",
         "trigger",

@@ -58,13 +58,13 @@ def test_slices_are_counted_in_every_window_as_the_reference_does(store: Store) 
     found = read_windows(store, [slo], windows, end)[FRA]
     for window in windows:
         inside = [c for number, c in by_slice.items() if T0 + number * 300 > end - window]
-        bad = [c for c in inside if slices.is_bad(c, 0.9)]
+        failed = [c for c in inside if slices.is_bad(c, 0.9)]
         counts = found[window]
-        assert (counts.total, counts.bad) == (window // 300, len(bad))
+        assert (counts.total, counts.bad) == (window // 300, len(failed))
         assert counts.bad_low == sum(slices.is_surely_bad(c, 0.9) for c in inside)
         assert counts.evidence is not None
-        assert counts.evidence[0] == pytest.approx(sum(c.bad for c in bad))
-        assert counts.evidence[1] == sum(c.bad_paths for c in bad)
+        assert counts.evidence[0] == pytest.approx(sum(c.bad for c in failed))
+        assert counts.evidence[1] == sum(c.bad_paths for c in failed)
 
 
 def test_no_requests_make_no_slices_to_judge(store: Store) -> None:
