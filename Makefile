@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help
+.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help faults
 
 run: setup ## start Edgepath with its demo: edgepath up --demo
 	$(BIN)/edgepath up --demo
@@ -46,6 +46,9 @@ test-unit: setup ## the tests that need nothing but this process, in parallel
 
 test-real: setup ## the tests with real parts, one after another
 	$(BIN)/python -m pytest -m real
+
+faults: setup ## break consumers, Kafka, ClickHouse and the network for an hour; SEED=n ONLY=name repeats a case
+	$(BIN)/python -m tests.faults
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

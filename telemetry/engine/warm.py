@@ -59,7 +59,17 @@ def _message(span_id: bytes) -> bytes:
     """TracesData with one span: trace id, span id, kind SERVER, times, and an attribute."""
     attribute = b"\x0a\x08url.path\x12\x05\x0a\x03/v1"
     times = b"\x39" + (1).to_bytes(8, "little") + b"\x41" + (9).to_bytes(8, "little")
-    span = b"\x0a\x10" + _TRACE + b"\x12\x08" + span_id + b"\x30\x02" + times + b"\x4a" + bytes([len(attribute)]) + attribute
+    span = (
+        b"\x0a\x10"
+        + _TRACE
+        + b"\x12\x08"
+        + span_id
+        + b"\x30\x02"
+        + times
+        + b"\x4a"
+        + bytes([len(attribute)])
+        + attribute
+    )
     scope = b"\x12" + bytes([len(span)]) + span
     group = b"\x12" + bytes([len(scope)]) + scope
     return b"\x0a" + bytes([len(group)]) + group
