@@ -84,7 +84,7 @@ def by_watch(store: Store, slo: Slo, policy: Policy, now: int) -> dict[str, bool
 
 def by_grafana(store: Store, slo: Slo, policy: Policy, now: int) -> dict[str, bool]:
     """The same by the SQL of Grafana's rules, at that time."""
-    found = {}
+    found: dict[str, bool] = {}
     for severity in SEVERITIES:
         rows = store.query(burn_sql(slo, policy, severity, str(now))).rows
         assert [r[:2] for r in rows] == [("prod", "fra")]

@@ -13,8 +13,8 @@ import pytest
 from alerts.memory import State, TableMemory
 from alerts.sli_views import sync
 from telemetry.store import schema
-from telemetry.store.chdb import ChdbEngine
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
 from tests.real.parts.clickhouse import ClickHouseServer
 from tests.unit.alerts.alerts_support import append_paths, make_slo, path_row, write
 from tests.unit.alerts.http_receiver import Receiver, receiving, until
@@ -44,16 +44,14 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def server_store(own_clickhouse: ClickHouseServer, tmp_path: Path) -> Iterator[ServerStore]:
+def server_store(own_clickhouse: ClickHouseServer) -> Iterator[ServerStore]:
     """A store on a server that may be killed."""
-    engine = ChdbEngine(tmp_path / "engine")
-    store = ServerStore(ServerAddress.parse(own_clickhouse.url), engine)
+    store = ServerStore(ServerAddress.parse(own_clickhouse.url))
     try:
         schema.apply(store)
         yield store
     finally:
         store.close()
-        engine.close()
 
 
 class Watch:
