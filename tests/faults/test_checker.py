@@ -9,7 +9,8 @@ import pytest
 from alerts.sli_views import sync
 from alerts.slos import load
 from telemetry.engine.settings import EngineSettings
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings
+from telemetry.pipeline.pipeline import Pipeline
+from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
