@@ -1,9 +1,9 @@
 """Loops over bytes and spans, compiled by numba: the one place that says how.
 
 Machine code is cached on disk, so that only the first start on a machine compiles, for about half a minute; ``python -m
-telemetry.engine.warm`` does it ahead of time. The cache lies beside the source, or in the user's cache directory where that cannot
-be written (``EDGEPATH_CACHE`` names another one), in a folder that is named for the content of all modules that have compiled functions: numba
-itself would not notice that a function changed which was compiled into another module's.
+telemetry.engine.warm`` does it ahead of time. The cache lies beside the source, or in the user's cache directory where that
+cannot be written (``EDGEPATH_CACHE`` names another one), in a folder that is named for the content of all modules that have
+compiled functions: numba itself would not notice that a function changed which was compiled into another module's.
 
 Compiled code does not check array bounds: what reads bytes from outside checks them by itself (``wire``), and
 ``NUMBA_BOUNDSCHECK=1`` in the environment makes every access checked (tests/unit/engine/test_bounds.py runs the decoder so).
@@ -19,6 +19,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numba
+
+# Numbers in compiled code: numba finds out their types, and Python's checker knows neither the width nor the sign of what
+# comes out of an array.
+Int = Any
+Float = Any
+Bool = Any
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SOURCE: Final = Path(__file__).parent
@@ -39,12 +45,13 @@ def inlined(function: _F) -> _F:
 
 def _compile(function: _F, **options: Any) -> _F:
     checked = os.environ.get("NUMBA_BOUNDSCHECK", "0") == "1"  # checked and unchecked code must not share a cache
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_FOLDER)
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_FOLDER)
     try:
         made: _F = numba.njit(cache=not checked, nogil=True, error_model="numpy", **options)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return made
 
 

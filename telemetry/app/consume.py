@@ -51,9 +51,7 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
-        feed = KafkaFeed(
-            settings.kafka, settings.topic, settings.group, session_timeout_ms=settings.session_timeout_ms
-        )
+        feed = KafkaFeed(settings.kafka, settings.topic, settings.group, session_timeout_ms=settings.session_timeout_ms)
         feed.open()
         parts.callback(feed.close)
         pipeline = Pipeline(feed, store, PipelineSettings(settings.engine), topic=settings.topic)

@@ -208,7 +208,7 @@ class Up:
         """(requests a second, p50 and p99 edge time in ms) of the paths stored in the last ``seconds``."""
         row = self.store.query(
             "SELECT sum(weight), quantilesBFloat16Weighted(0.5, 0.99)(edge_ns, toUInt64(round(weight * 1000))) "
-            "FROM request_paths WHERE stored > now64(3) - {s:UInt32} AND start > now64(3) - 3600",
+            "FROM request_paths WHERE stored > now64(3) - {s:UInt32} AND start > now64(3) - 3600 AND sign = 1 AND version = 1",
             {"s": seconds},
         ).rows[0]
         if not row[0]:

@@ -67,7 +67,8 @@ class BlockLog:
         """Store a block; on an error, come again with the same one before any other of its partition.
 
         Raises:
-            FencedError: somebody else has taken the partition over. The block is not stored and never will be.
+            FencedError: somebody else has taken the partition over. The block is not stored and never will be; if its writer
+                slept for longer than the log keeps its rows, nobody can say. Forget the partition, and start over.
             StoreError, UnavailableError: it may be stored or not; come again.
         """
         again = self._tried.get(block.partition) == (block.number, block.writer)
@@ -77,7 +78,7 @@ class BlockLog:
         if writer != block.writer:
             raise FencedError(
                 f"partition {block.partition} was taken over by another writer ({writer or 'unknown'}); "
-                f"block {block.number} is not stored here"
+                f"block {block.number} of {block.writer} is given up"
             )
         if block.feeds:
             head = self._tables.head(block.partition) if again else None

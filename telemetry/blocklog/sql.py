@@ -177,9 +177,7 @@ def originals(
     )
 
 
-def whereabouts(
-    store: Store, log: Log, *, topic: str, partition: int, trace_ids: Sequence[bytes]
-) -> "pa.Table":
+def whereabouts(store: Store, log: Log, *, topic: str, partition: int, trace_ids: Sequence[bytes]) -> "pa.Table":
     """Which of some traces a partition has emitted, whenever that was. Columns and errors as of :func:`emitted`."""
     return store.arrow(
         f"SELECT trace_id, max(last_offset) AS last_offset, "  # noqa: S608 - our names

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.tree import CLIENT, NONE, Places
 
@@ -26,15 +26,15 @@ STEP: Final = np.dtype(
 )
 """A hop on the way.
 
-``attempt`` answered, or ``child`` (the next hop) stands for it; -1 where there is none. ``attempts`` counts; of the hop's time, in ns
-from its start, the answering attempt took ``length`` from ``begin`` on, and all attempts together ``busy``.
+``attempt`` answered, or ``child`` (the next hop) stands for it; -1 where there is none. ``attempts`` counts; of the hop's
+time, in ns from its start, the answering attempt took ``length`` from ``begin`` on, and all attempts together ``busy``.
 """
 
 _FEW: Final = 24
 
 
 @compiled
-def answer(spans: SpanArray, nodes: Any, count: int, number: int, step: Any, outbound: Places, places: Places) -> None:
+def answer(spans: SpanArray, nodes: Any, count: Int, number: Int, step: Any, outbound: Places, places: Places) -> None:
     """Fill in ``step`` for the hop ``number``.
 
     Args:
@@ -91,16 +91,14 @@ def answer(spans: SpanArray, nodes: Any, count: int, number: int, step: Any, out
 
 
 @inlined
-def _order(failed: bool, bad: bool, leads: bool) -> int:
+def _order(failed: bool, bad: bool, leads: bool) -> Int:
     if failed:
         return 0 if bad else (1 if leads else 2)
     return 2 if bad else (0 if leads else 1)
 
 
 @inlined
-def _preferred(
-    spans: SpanArray, nodes: Any, failed: bool, order: int, one: int, best_order: int, best: int
-) -> bool:
+def _preferred(spans: SpanArray, nodes: Any, failed: bool, order: Int, one: Int, best_order: Int, best: Int) -> Bool:
     """Whether ``one`` answered rather than ``best``."""
     if order != best_order:
         return order < best_order
@@ -112,7 +110,7 @@ def _preferred(
 
 
 @inlined
-def place_within(outer_start: int, outer: int, start: int, duration: int) -> tuple[int, int]:
+def place_within(outer_start: Int, outer: Int, start: Int, duration: Int) -> tuple[Int, Int]:
     """(offset, length) within an outer interval of an inner one that was measured by another clock."""
     if duration > outer:
         return 0, outer
@@ -122,7 +120,7 @@ def place_within(outer_start: int, outer: int, start: int, duration: int) -> tup
 
 
 @inlined
-def interval(spans: SpanArray, nodes: Any, number: int, outbound: int) -> tuple[int, int]:
+def interval(spans: SpanArray, nodes: Any, number: Int, outbound: Int) -> tuple[Int, Int]:
     """(offset, length) within a hop of an attempt, or of a next hop that stands for its own attempt."""
     hop, inner = spans[nodes[number]["at"]], spans[nodes[outbound]["at"]]
     start, duration = inner["start"], inner["duration"]
@@ -136,7 +134,7 @@ def interval(spans: SpanArray, nodes: Any, number: int, outbound: int) -> tuple[
 
 
 @inlined
-def _union(spans: SpanArray, nodes: Any, number: int, outbound: Places, begins: Places) -> int:
+def _union(spans: SpanArray, nodes: Any, number: Int, outbound: Places, begins: Places) -> Int:
     """How much of a hop's time its attempts cover."""
     size = len(outbound)
     for i in range(size):

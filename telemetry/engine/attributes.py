@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry import vocabulary as names
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.engine.wire import BAD, LENGTH, VARINT, Bytes, length, skip, varint
 
 _GROUPS: Final[tuple[tuple[str, ...], ...]] = (
@@ -48,9 +48,7 @@ ADDRESS: Final = (_STARTS[12], _STARTS[13])
 SIDE_CALL: Final = (_STARTS[13], _STARTS[14])
 COUNT: Final = len(_ALL)
 
-FOUND: Final = np.dtype(
-    [("seen", np.int64), ("begin", np.int64), ("end", np.int64), ("integer", np.int64)], align=True
-)
+FOUND: Final = np.dtype([("seen", np.int64), ("begin", np.int64), ("end", np.int64), ("integer", np.int64)], align=True)
 """An attribute: in which list it was ``seen``, where its text stands, and its number (0 if it is none)."""
 
 Found = NDArray[np.void]
@@ -60,7 +58,7 @@ _WIDTH: Final = 48
 
 
 @inlined
-def _slot(data: Bytes, begin: int, end: int) -> int:
+def _slot(data: Bytes, begin: Int, end: Int) -> Int:
     """Where a name stands in the table: made of its length and a few of its bytes, which tell the names apart well."""
     size = end - begin
     middle = np.int64(data[begin + size // 2])
@@ -93,7 +91,7 @@ def name_table() -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
 
 
 @inlined
-def _number_of(data: Bytes, begin: int, end: int, table: NDArray[np.uint8], numbers: NDArray[np.int16]) -> int:
+def _number_of(data: Bytes, begin: Int, end: Int, table: NDArray[np.uint8], numbers: NDArray[np.int16]) -> Int:
     size = end - begin
     if size == 0 or size >= _WIDTH:
         return -1
@@ -114,13 +112,13 @@ def _number_of(data: Bytes, begin: int, end: int, table: NDArray[np.uint8], numb
 @inlined
 def key_value(
     data: Bytes,
-    at: int,
-    end: int,
+    at: Int,
+    end: Int,
     table: NDArray[np.uint8],
     numbers: NDArray[np.int16],
     found: Found,
-    lists: int,
-) -> bool:
+    lists: Int,
+) -> Bool:
     """Read one ``KeyValue``; note it in ``found`` if it is looked for and the first in list ``lists``. False if malformed."""
     key_begin, key_end = 0, 0
     text_begin, text_end, value = 0, 0, np.int64(0)
@@ -167,7 +165,7 @@ def key_value(
 
 
 @inlined
-def text_of(found: Found, wanted: tuple[int, int], lists: int) -> tuple[int, int]:
+def text_of(found: Found, wanted: tuple[Int, Int], lists: Int) -> tuple[Int, Int]:
     """(begin, end) of the first text of ``wanted`` that is not empty; (0, 0) if there is none."""
     for number in range(wanted[0], wanted[1]):
         one = found[number]

@@ -75,7 +75,9 @@ class Decoder:
         self._pairs = 0
         self._room: SpanArray = np.empty(0, dtype=SPAN)
 
-    def decode(self, data: NDArray[np.uint8], begins: Numbers, ends: Numbers, arrivals: Numbers, offsets: Numbers) -> Decoded:
+    def decode(
+        self, data: NDArray[np.uint8], begins: Numbers, ends: Numbers, arrivals: Numbers, offsets: Numbers
+    ) -> Decoded:
         """Decode records; a malformed one gives no spans, the others lose nothing.
 
         Args:

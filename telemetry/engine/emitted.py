@@ -5,10 +5,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Int, compiled, inlined
 
 ENTRY: Final = np.dtype(
-    [("key", np.uint64), ("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)], align=True
+    [("key", np.uint64), ("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)],
+    align=True,
 )
 """An emitted trace; ``key`` 0 is an empty place, ``when`` in seconds."""
 
@@ -16,7 +17,7 @@ _SMALLEST: Final = 1 << 12
 
 
 @inlined
-def key_of(high: np.uint64, low: np.uint64, partition: int) -> np.uint64:
+def key_of(high: Int, low: Int, partition: Int) -> Int:
     """64 bits of a trace id and its partition; two of a billion random traces share one with probability 0.03."""
     key = (high ^ np.uint64(partition)) * np.uint64(0x9E3779B97F4A7C15)
     key = (key ^ (key >> np.uint64(32)) ^ low) * np.uint64(0xC4CEB9FE1A85EC53)
@@ -25,7 +26,7 @@ def key_of(high: np.uint64, low: np.uint64, partition: int) -> np.uint64:
 
 
 @inlined
-def place_of(table: Any, key: np.uint64) -> int:
+def place_of(table: Any, key: Int) -> Int:
     """Where ``key`` stands in ``table``, or the empty place where it belongs."""
     mask = np.uint64(len(table) - 1)
     place = key & mask
@@ -97,7 +98,7 @@ class Emitted:
 
 
 @compiled
-def _add(table: Any, high: Any, low: Any, partition: int, offsets: Any, blocks: Any, now: int) -> int:
+def _add(table: Any, high: Any, low: Any, partition: Int, offsets: Any, blocks: Any, now: Int) -> Int:
     new = 0
     for number in range(len(high)):
         key = key_of(high[number], low[number], partition)

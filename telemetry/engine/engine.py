@@ -54,6 +54,7 @@ class Batch:
         resume_offset: to be committed once the block has landed.
         paths: how many request paths the block holds, restated ones included.
         arrived_ms: when the newest record came that the partition had by then.
+        large: whether the block is as large as blocks get, so that more may be due at once.
     """
 
     partition: int
@@ -61,6 +62,7 @@ class Batch:
     resume_offset: int
     paths: int
     arrived_ms: int = 0
+    large: bool = False
 
 
 @dataclass(slots=True)
@@ -201,7 +203,8 @@ class Engine:
             everything: close all traces now (orderly end of a journal that nobody will resume).
 
         Raises:
-            StoreError, UnavailableError: the past does not answer. Nothing is lost: what was taken out is held for the next time.
+            StoreError, UnavailableError: the past does not answer. Nothing is lost: what was taken out is held for the next
+                time.
         """
         state = self._partitions[partition]
         now_ms = max(idle_now_ms or 0, state.clock_ms + waited_ms)
@@ -244,13 +247,12 @@ class Engine:
                 feeds=frozenset(feeds),
             )
             state.next_block += 1
-        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms)
+        large = closed is not None and len(closed.spans) >= self._settings.block_spans // 2
+        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms, large)
         self._bound_strings()
         return batch
 
-    def _restate(
-        self, partition: int, late: Late, block: int, now_ms: int, tables: list[Any], feeds: set[str]
-    ) -> int:
+    def _restate(self, partition: int, late: Late, block: int, now_ms: int, tables: list[Any], feeds: set[str]) -> int:
         """Add the rows that late spans lead to; how many paths are restated."""
         ids = [int(high).to_bytes(8) + int(low).to_bytes(8) for high, low in late.traces.tolist()]
         blocks = dict(zip(ids, late.blocks.tolist(), strict=True))

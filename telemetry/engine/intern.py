@@ -1,7 +1,7 @@
 """From raw bytes to string codes: a table of what was seen before, asked by compiled code.
 
-A raw string has a *kind*: how it is cleaned (``telemetry.domain.normalize``). What is not in the table is noted once for a batch;
-Python cleans it, and the table knows it from then on.
+A raw string has a *kind*: how it is cleaned (``telemetry.domain.normalize``). What is not in the table is noted once for a
+batch; Python cleans it, and the table knows it from then on.
 """
 
 from typing import Any, Final
@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.engine.wire import Bytes
 
 Slots = NDArray[np.int32]
@@ -24,7 +24,7 @@ _ARENA: Final = 1 << 24
 
 
 @inlined
-def hash_of(data: Bytes, begin: int, end: int, seed: int) -> np.uint64:
+def hash_of(data: Bytes, begin: Int, end: Int, seed: Int) -> Int:
     """64 bits of bytes and a seed; for tables and for counting distinct values, not for secrets."""
     state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(end - begin)
     at = begin
@@ -47,8 +47,8 @@ def hash_of(data: Bytes, begin: int, end: int, seed: int) -> np.uint64:
 
 @inlined
 def find(
-    slots: Slots, entries: Entries, arena: Bytes, data: Bytes, begin: int, end: int, kind: int, hashed: np.uint64
-) -> int:
+    slots: Slots, entries: Entries, arena: Bytes, data: Bytes, begin: Int, end: Int, kind: Int, hashed: Int
+) -> Int:
     """The entry of ``data[begin:end]``, or the slot where it belongs as ``-1 - slot``."""
     mask = np.uint64(len(slots) - 1)
     slot = hashed & mask
@@ -99,8 +99,8 @@ class Known:
 
 @compiled
 def _insert(
-    slots: Slots, entries: Entries, count: int, arena: Bytes, begin: int, end: int, kind: int, code: int
-) -> bool:
+    slots: Slots, entries: Entries, count: Int, arena: Bytes, begin: Int, end: Int, kind: Int, code: Int
+) -> Bool:
     hashed = hash_of(arena, begin, end, kind)
     found = find(slots, entries, arena, arena, begin, end, kind, hashed)
     if found >= 0:
@@ -113,13 +113,13 @@ def _insert(
 def put(
     slots: Slots,
     entries: Entries,
-    number: int,
-    slot: int,
-    hashed: np.uint64,
-    begin: int,
-    size: int,
-    kind: int,
-    code: int,
+    number: Int,
+    slot: Int,
+    hashed: Int,
+    begin: Int,
+    size: Int,
+    kind: Int,
+    code: Int,
 ) -> None:
     """Make entry ``number`` and let ``slot`` point to it."""
     entry = entries[number]

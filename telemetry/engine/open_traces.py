@@ -114,7 +114,7 @@ class OpenTraces:
         s = self._settings
         ripe = np.empty(self.traces, dtype=np.int64)
         overdue = np.empty(self.traces, dtype=np.bool_)
-        found, total = tables.ripe_traces(
+        found = tables.ripe_traces(
             self._traces,
             self._counts[tables.USED_TRACES],
             now_ms - s.grace_ms,
@@ -123,6 +123,7 @@ class OpenTraces:
             s.max_spans_per_trace,
             landed,
             everything,
+            s.block_spans,
             ripe,
             overdue,
         )
@@ -200,16 +201,14 @@ class OpenTraces:
     def _shrink(self) -> None:
         """Give memory back after a flood."""
         spans, traces = len(self._arena), len(self._traces)
-        if max(spans, traces) > 64 * _SMALLEST and 8 * len(self) < spans and 8 * self.traces < traces:
+        if max(spans, traces) > 8 * _SMALLEST and 8 * len(self) < spans and 8 * self.traces < traces:
             self._move(spans // 4, traces // 4)
 
     def _move(self, spans: int, traces: int) -> None:
         arena, chain, old = self._arena, self._chain, self._traces
         used = self._counts[tables.USED_TRACES]
         self._make_arrays(spans, traces)
-        tables.copy_live(
-            arena, chain, old, used, self._arena, self._chain, self._traces, self._slots, self._counts
-        )
+        tables.copy_live(arena, chain, old, used, self._arena, self._chain, self._traces, self._slots, self._counts)
 
 
 def _at_least(wanted: int, size: int) -> int:

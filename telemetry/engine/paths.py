@@ -6,9 +6,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from telemetry.compiled import Int, compiled, inlined
 from telemetry.domain.paths import MAX_HOPS
 from telemetry.engine.answer import STEP, place_within
-from telemetry.compiled import compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.engine.tree import NODE, Places, grow
@@ -55,8 +55,8 @@ PATH: Final = np.dtype(
 )
 """A path: times in ns, strings as codes. Its hops are ``hops`` entries from ``first_hop`` on, its gaps likewise.
 
-``settled`` is one that is complete and says why it ends where it ends: it reached the API, or failed before. Of others, such as an
-answer out of a PoP's cache, spans of the hops below may still be on their way.
+``settled`` is one that is complete and says why it ends where it ends: it reached the API, or failed before. Of others, such
+as an answer out of a PoP's cache, spans of the hops below may still be on their way.
 """
 
 HOP: Final = np.dtype(
@@ -188,7 +188,7 @@ def _assemble(
 
 
 @inlined
-def _times(spans: SpanArray, way: Places, made: int, steps: Any, hops: Any, path: Any) -> None:
+def _times(spans: SpanArray, way: Places, made: Int, steps: Any, hops: Any, path: Any) -> None:
     """Where the time of every hop went, exactly."""
     offset = np.int64(0)
     path["network"] = path["retry"] = path["unattributed"] = 0
@@ -222,7 +222,7 @@ def _times(spans: SpanArray, way: Places, made: int, steps: Any, hops: Any, path
 
 
 @inlined
-def _describe(spans: SpanArray, way: Places, made: int, rank: Any, ranks: Places, path: Any) -> None:
+def _describe(spans: SpanArray, way: Places, made: Int, rank: Any, ranks: Places, path: Any) -> None:
     """What the hops say of the request: the first one, or for some things the last one, that says it."""
     first, last = spans[way[0]], spans[way[made - 1]]
     reached = rank[last["tier"]] == ranks[0]
@@ -274,7 +274,7 @@ def _describe(spans: SpanArray, way: Places, made: int, rank: Any, ranks: Places
 def _judge(
     spans: SpanArray,
     way: Places,
-    made: int,
+    made: Int,
     rank: Any,
     ranks: Places,
     says: Any,

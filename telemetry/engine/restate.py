@@ -99,7 +99,10 @@ def taken_back(originals: Any) -> Any:
         "sign": pa.array([-1] * count, pa.int8()),
         "span_data": pa.array([b""] * count, pa.binary()),
     }
-    columns = [differs[field.name] if field.name in differs else _cast(originals.column(field.name), field.type) for field in ROW_TYPES]
+    columns = [
+        differs[field.name] if field.name in differs else _cast(originals.column(field.name), field.type)
+        for field in ROW_TYPES
+    ]
     return pa.table(columns, schema=ROW_TYPES)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled
+from telemetry.compiled import Int, compiled
 from telemetry.engine.open_traces import Closed
 from telemetry.engine.paths import HOP, PATH, Paths
 from telemetry.engine.settings import EngineSettings
@@ -209,7 +209,7 @@ class _Texts:
 
 
 @compiled
-def _distinct(codes: Any, seen: NDArray[np.int32], distinct: NDArray[np.int32], places: NDArray[np.int32]) -> int:
+def _distinct(codes: Any, seen: NDArray[np.int32], distinct: NDArray[np.int32], places: NDArray[np.int32]) -> Int:
     """Number the codes in the order in which they come; ``seen`` is -1 everywhere, before and after."""
     count = 0
     for number in range(len(codes)):

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.domain.spans import MAX_DURATION_NS, MAX_START_NS
 from telemetry.engine import attributes as wanted
 from telemetry.engine.attributes import Found, key_value, text_of
-from telemetry.compiled import compiled, inlined
 from telemetry.engine.intern import FULL, Entries, Slots, find, hash_of, put
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.texts import UNUSUAL, address_hash, integer, path_into, weight_of
@@ -88,7 +88,7 @@ def scan(
     span_ends: NDArray[np.int64],
     state: NDArray[np.int8],
     invalid: NDArray[np.int64],
-) -> int:
+) -> Int:
     """Read all records into ``spans``; how many spans there are, or ``FULL`` if the fresh strings had no room.
 
     Args:
@@ -236,13 +236,13 @@ def scan(
 @inlined
 def _resource(
     data: Bytes,
-    at: int,
-    end: int,
+    at: Int,
+    end: Int,
     table: NDArray[np.uint8],
     numbers: NDArray[np.int16],
     found: Found,
-    lists: int,
-) -> bool:
+    lists: Int,
+) -> Bool:
     """Note the attributes of a ``ResourceSpans``'s resource; False if it is malformed."""
     while at < end:
         tag, at = varint(data, at, end)
@@ -276,14 +276,14 @@ def _resource(
 @inlined
 def _span(
     data: Bytes,
-    at: int,
-    end: int,
+    at: Int,
+    end: Int,
     table: NDArray[np.uint8],
     numbers: NDArray[np.int16],
     found: Found,
-    lists: int,
+    lists: Int,
     span: SpanArray,
-) -> int:
+) -> Int:
     """Read a ``Span`` but for its strings; 1, or 0 if its ids are not valid, or BAD if it is malformed."""
     trace, trace_size, own, own_size, parent, parent_size = 0, 0, 0, 0, 0, 0
     state, state_end = 0, 0
@@ -352,7 +352,7 @@ def _span(
     span["parent_id"] = above
     span["kind"] = np.int32(kind & np.uint64(0x7FFFFFFF))
     span["weight"] = weight_of(data, state, state_end) if state_end > state else 0.0
-    if start > 0 and start <= stop and stop < _MOST_START and stop - start <= _MOST_DURATION:
+    if start > 0 and start <= stop < _MOST_START and stop - start <= _MOST_DURATION:
         span["start"] = np.int64(start)
         span["duration"] = np.int64(stop - start)
     else:  # as telemetry.domain.spans.sane_times
@@ -364,7 +364,7 @@ def _span(
 
 
 @inlined
-def _own_numbers(data: Bytes, found: Found, lists: int, span: SpanArray) -> None:
+def _own_numbers(data: Bytes, found: Found, lists: Int, span: SpanArray) -> None:
     """Fill in what a span's own attributes say that is no string."""
     status = np.int64(0)
     for number in range(wanted.STATUS[0], wanted.STATUS[1]):
@@ -387,7 +387,7 @@ def _own_numbers(data: Bytes, found: Found, lists: int, span: SpanArray) -> None
 def _codes(
     data: Bytes,
     found: Found,
-    lists: int,
+    lists: Int,
     fields: NDArray[np.int64],
     known_slots: Slots,
     known_entries: Entries,
@@ -396,7 +396,7 @@ def _codes(
     fresh_entries: Entries,
     fresh_counts: NDArray[np.int64],
     out: NDArray[np.int64],
-) -> bool:
+) -> Bool:
     """The code, or -1 - entry, of each of ``fields``; False if the fresh strings have no room."""
     for field in range(_FIELDS):
         out[field] = 0
@@ -426,7 +426,7 @@ def _codes(
 def _path_code(
     data: Bytes,
     found: Found,
-    lists: int,
+    lists: Int,
     known_slots: Slots,
     known_entries: Entries,
     known_arena: Bytes,
@@ -434,7 +434,7 @@ def _path_code(
     fresh_entries: Entries,
     side: Bytes,
     fresh_counts: NDArray[np.int64],
-) -> tuple[bool, int]:
+) -> tuple[Bool, Int]:
     """(whether there was room, code or -1 - entry) of the path; it is cleaned here unless it is unusual, for most differ."""
     begin, end = text_of(found, wanted.URL, lists)
     used = fresh_counts[1]
@@ -469,8 +469,8 @@ def _path_code(
 
 @compiled
 def pairs_of(
-    spans: SpanArray, codes: NDArray[np.int32], keys: NDArray[np.int64], values: NDArray[np.int32], count: int
-) -> int:
+    spans: SpanArray, codes: NDArray[np.int32], keys: NDArray[np.int64], values: NDArray[np.int32], count: Int
+) -> Int:
     """Note every pair ``named tier << 32 | component`` of ``spans`` in a table; how many it has now, or ``FULL``.
 
     A pair that is new stands in ``keys`` with the value -1.
@@ -493,7 +493,7 @@ def pairs_of(
 
 
 @inlined
-def _pair_slot(keys: NDArray[np.int64], pair: int) -> int:
+def _pair_slot(keys: NDArray[np.int64], pair: Int) -> Int:
     mask = len(keys) - 1
     slot = np.int64((np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & mask
     while keys[slot] >= 0 and keys[slot] != pair:
@@ -507,7 +507,7 @@ def finish(
     codes: NDArray[np.int32],
     keys: NDArray[np.int64],
     values: NDArray[np.int32],
-    error_code: int,
+    error_code: Int,
 ) -> None:
     """Replace -1 - entry by the entry's code, resolve tiers, and say which spans failed.
 
@@ -537,5 +537,5 @@ def finish(
 
 
 @inlined
-def _known(code: int, codes: NDArray[np.int32]) -> int:
+def _known(code: Int, codes: NDArray[np.int32]) -> Int:
     return np.int64(code) if code >= 0 else np.int64(codes[-1 - code])

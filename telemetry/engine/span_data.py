@@ -1,9 +1,10 @@
 """The spans that made a path, packed into bytes: kept beside the path, so that late spans can restate it.
 
-Format 1: the byte 1; the number of strings and each string (length, UTF-8); the number of spans and each span: flags (1 byte), kind,
-span id (8 bytes), parent (its number among the spans, or 8 bytes), start less the first span's, duration, arrival less the first's,
-status, weight (8 bytes, if any), client hash (8 bytes, if any), and ten numbers of strings. Before the spans stand the first span's
-start and arrival. All other numbers are variable-length, as in Protocol Buffers, signed ones zigzag. Eight bytes are little-endian.
+Format 1: the byte 1; the number of strings and each string (length, UTF-8); the number of spans and each span: flags (1
+byte), kind, span id (8 bytes), parent (its number among the spans, or 8 bytes), start less the first span's, duration,
+arrival less the first's, status, weight (8 bytes, if any), client hash (8 bytes, if any), and ten numbers of strings. Before
+the spans stand the first span's start and arrival. All other numbers are variable-length, as in Protocol Buffers, signed ones
+zigzag. Eight bytes are little-endian.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.engine.spans import SPAN, STRING_FIELDS, SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.engine.tree import Places
@@ -40,7 +41,9 @@ def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Place
         ends: where each trace's spans end.
         strings: what the codes stand for.
     """
-    fields = np.stack([spans[name] for name in STRING_FIELDS], axis=1) if len(spans) else np.zeros((0, _STRINGS), np.int32)
+    fields = (
+        np.stack([spans[name] for name in STRING_FIELDS], axis=1) if len(spans) else np.zeros((0, _STRINGS), np.int32)
+    )
     used = np.zeros(len(strings), dtype=np.bool_)
     _mark(fields, used)
     text = [strings.text(int(code)).encode() if there else b"" for code, there in enumerate(used)]
@@ -116,7 +119,7 @@ def _mark(fields: Any, used: NDArray[np.bool_]) -> None:
 
 
 @compiled
-def _most_text(fields: Any, sizes: Places) -> int:
+def _most_text(fields: Any, sizes: Places) -> Int:
     """At most so many bytes of strings: every use of one is counted."""
     total = 0
     for number in range(fields.shape[0]):
@@ -126,7 +129,7 @@ def _most_text(fields: Any, sizes: Places) -> int:
 
 
 @inlined
-def _put(out: Bytes, at: int, value: np.uint64) -> int:
+def _put(out: Bytes, at: Int, value: Int) -> Int:
     while value > np.uint64(0x7F):
         out[at] = np.uint8(value & np.uint64(0x7F)) | np.uint8(0x80)
         value >>= np.uint64(7)
@@ -136,20 +139,20 @@ def _put(out: Bytes, at: int, value: np.uint64) -> int:
 
 
 @inlined
-def _put_signed(out: Bytes, at: int, value: int) -> int:
+def _put_signed(out: Bytes, at: Int, value: Int) -> Int:
     wide = np.int64(value)
     return _put(out, at, np.uint64((wide << np.int64(1)) ^ (wide >> np.int64(63))))
 
 
 @inlined
-def _put_eight(out: Bytes, at: int, value: np.uint64) -> int:
+def _put_eight(out: Bytes, at: Int, value: Int) -> Int:
     for place in range(8):
         out[at + place] = np.uint8((value >> np.uint64(8 * place)) & np.uint64(0xFF))
     return at + 8
 
 
 @compiled
-def _get(data: Bytes, at: int, end: int) -> tuple[int, int]:
+def _get(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     value, shift = np.uint64(0), np.uint64(0)
     while at < end and shift < 70:
         byte = np.uint64(data[at])
@@ -162,14 +165,14 @@ def _get(data: Bytes, at: int, end: int) -> tuple[int, int]:
 
 
 @inlined
-def _get_signed(data: Bytes, at: int, end: int) -> tuple[int, int]:
+def _get_signed(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     value, at = _get(data, at, end)
     wide = np.uint64(value)
     return np.int64(wide >> np.uint64(1)) ^ -np.int64(wide & np.uint64(1)), at
 
 
 @inlined
-def _get_eight(data: Bytes, at: int) -> np.uint64:
+def _get_eight(data: Bytes, at: Int) -> Int:
     value = np.uint64(0)
     for place in range(8):
         value |= np.uint64(data[at + place]) << np.uint64(8 * place)
@@ -188,7 +191,7 @@ def _pack(
     seen: Places,
     out: Bytes,
     bounds: Places,
-) -> int:
+) -> Int:
     at, begin = 0, 0
     for trace in range(len(ends)):
         end = ends[trace]
@@ -231,16 +234,16 @@ def _pack(
 @inlined
 def _pack_span(
     spans: SpanArray,
-    begin: int,
-    end: int,
-    number: int,
-    start: int,
-    arrival: int,
+    begin: Int,
+    end: Int,
+    number: Int,
+    start: Int,
+    arrival: Int,
     fields: Any,
     numbers: NDArray[np.int32],
     out: Bytes,
-    at: int,
-) -> int:
+    at: Int,
+) -> Int:
     span = spans[number]
     parent, here = span["parent_id"], -1
     if parent != 0 and end - begin <= 64:
@@ -294,7 +297,7 @@ def _unpack(
     fields: Any,
     codes: NDArray[np.int32],
     word_ends: Places,
-) -> bool:
+) -> Bool:
     number, first_word = 0, 0
     for trace in range(len(ends)):
         end, first = ends[trace], number

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled
+from telemetry.compiled import Int, compiled
 from telemetry.engine.spans import SpanArray
 
 _SIZE: Final = 1 << 14
@@ -40,7 +40,7 @@ class SplitTraces:
 
 
 @compiled
-def _look(spans: SpanArray, partition: int, seen: Any) -> tuple[int, int]:
+def _look(spans: SpanArray, partition: Int, seen: Any) -> tuple[Int, Int]:
     found, example = 0, 0
     for number in range(len(spans)):
         span = spans[number]

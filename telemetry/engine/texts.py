@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from telemetry.compiled import Bool, Float, Int, inlined
 from telemetry.domain import normalize, weight
-from telemetry.compiled import inlined
 from telemetry.engine.intern import hash_of
 from telemetry.engine.wire import Bytes
 
@@ -24,13 +24,13 @@ _ID: Final = np.frombuffer(b"/{id}", dtype=np.uint8)
 
 
 @inlined
-def is_digit(byte: int) -> bool:
+def is_digit(byte: Int) -> Bool:
     """0 to 9."""
     return 0x30 <= byte <= 0x39
 
 
 @inlined
-def integer(data: Bytes, begin: int, end: int) -> int:
+def integer(data: Bytes, begin: Int, end: Int) -> Int:
     """A decimal number with an optional sign; 0 if it is none, or none of 64 bits."""
     at, sign = begin, 1
     if at < end and (data[at] == 0x2D or data[at] == 0x2B):
@@ -38,7 +38,7 @@ def integer(data: Bytes, begin: int, end: int) -> int:
         at += 1
     if at == end:
         return 0
-    value = 0
+    value = np.int64(0)
     while at < end:
         digit = np.int64(data[at]) - 0x30
         if not is_digit(data[at]) or value > _TENTH or (value == _TENTH and digit > (7 if sign > 0 else 8)):
@@ -49,7 +49,7 @@ def integer(data: Bytes, begin: int, end: int) -> int:
 
 
 @inlined
-def address_hash(data: Bytes, begin: int, end: int) -> np.uint64:
+def address_hash(data: Bytes, begin: Int, end: Int) -> Int:
     """A hash of a client's address without its port, never 0; 0 for an empty one."""
     if begin == end:
         return np.uint64(0)
@@ -63,7 +63,7 @@ def address_hash(data: Bytes, begin: int, end: int) -> np.uint64:
 
 
 @inlined
-def _threshold_at(data: Bytes, at: int, end: int) -> float:
+def _threshold_at(data: Bytes, at: Int, end: Int) -> Float:
     """The weight that ``th:`` at ``at`` gives; 0 if there is no valid one."""
     if end - at < 4 or data[at] != 0x74 or data[at + 1] != 0x68 or data[at + 2] != 0x3A:
         return 0.0
@@ -89,7 +89,7 @@ def _threshold_at(data: Bytes, at: int, end: int) -> float:
 
 
 @inlined
-def weight_of(data: Bytes, begin: int, end: int) -> float:
+def weight_of(data: Bytes, begin: Int, end: Int) -> Float:
     """As :func:`telemetry.domain.weight.from_tracestate`."""
     at = begin
     while at < end:
@@ -115,7 +115,7 @@ def weight_of(data: Bytes, begin: int, end: int) -> float:
 
 
 @inlined
-def _after_scheme(data: Bytes, begin: int, end: int) -> int:
+def _after_scheme(data: Bytes, begin: Int, end: Int) -> Int:
     """Behind ``scheme://authority``, or ``begin``."""
     at = begin
     if at == end or not (0x41 <= data[at] & 0xDF <= 0x5A):
@@ -135,14 +135,14 @@ def _after_scheme(data: Bytes, begin: int, end: int) -> int:
 
 
 @inlined
-def _may_go_on(out: Bytes, begin: int, end: int) -> bool:
+def _may_go_on(out: Bytes, begin: Int, end: Int) -> Bool:
     """Whether the text ends within what could be a number."""
     byte = out[end - 1]
     return end > begin and (is_digit(byte) or byte == 0x20 or byte == 0x2D)
 
 
 @inlined
-def path_into(data: Bytes, begin: int, end: int, out: Bytes, place: int) -> int:
+def path_into(data: Bytes, begin: Int, end: Int, out: Bytes, place: Int) -> Int:
     """Write the normal form of a URL's path to ``out`` from ``place`` on; returns where it ends.
 
     As :func:`telemetry.domain.normalize.path`. :data:`UNUSUAL` where that must do it: other characters than printable ASCII, or

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Int, compiled, inlined
 from telemetry.engine.emitted import key_of, place_of
 from telemetry.engine.spans import SpanArray
 
@@ -27,8 +27,9 @@ TRACE: Final = np.dtype(
 )
 """A trace that is open.
 
-``floor`` and ``block`` are -1 and 0, or, for a trace that was emitted before, the last offset that contributed and its block (0 if
-that is not known). ``count`` is 0 for a free place, whose ``head`` is the next free one. ``looked_at`` is how many spans it had when it was last seen unfinished.
+``floor`` and ``block`` are -1 and 0, or, for a trace that was emitted before, the last offset that contributed and its block
+(0 if that is not known). ``count`` is 0 for a free place, whose ``head`` is the next free one. ``looked_at`` is how many
+spans it had when it was last seen unfinished.
 """
 
 NONE: Final = -1
@@ -45,7 +46,7 @@ COUNTS: Final = 8
 
 
 @inlined
-def _slot_of(slots: Any, traces: Any, high: np.uint64, low: np.uint64) -> int:
+def _slot_of(slots: Any, traces: Any, high: Int, low: Int) -> Int:
     """The slot of a trace, or the empty one where it belongs."""
     mask = len(slots) - 1
     slot = np.int64(key_of(high, low, 0) >> np.uint64(20)) & mask
@@ -60,7 +61,7 @@ def _slot_of(slots: Any, traces: Any, high: np.uint64, low: np.uint64) -> int:
 @compiled
 def add_spans(
     spans: SpanArray,
-    partition: int,
+    partition: Int,
     arena: SpanArray,
     chain: NDArray[np.int32],
     traces: Any,
@@ -111,7 +112,7 @@ def add_spans(
 
 
 @inlined
-def _new_trace(traces: Any, counts: NDArray[np.int64]) -> int:
+def _new_trace(traces: Any, counts: NDArray[np.int64]) -> Int:
     counts[TRACES] += 1
     at = counts[FREE_TRACE]
     if at != NONE:
@@ -122,7 +123,7 @@ def _new_trace(traces: Any, counts: NDArray[np.int64]) -> int:
 
 
 @inlined
-def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
+def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> Int:
     counts[SPANS] += 1
     at = counts[FREE_SPAN]
     if at != NONE:
@@ -135,26 +136,31 @@ def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
 @compiled
 def ripe_traces(
     traces: Any,
-    used: int,
-    quiet_before: int,
-    settled_before: int,
-    born_before: int,
-    most_spans: int,
-    landed: int,
+    used: Int,
+    quiet_before: Int,
+    settled_before: Int,
+    born_before: Int,
+    most_spans: Int,
+    landed: Int,
     everything: bool,
+    at_once: Int,
     ripe: NDArray[np.int64],
     overdue: NDArray[np.bool_],
-) -> tuple[int, int]:
-    """Find the traces that may close: (how many, how many spans they have); their places and whether they must close.
+) -> Int:
+    """Find the traces that may close: how many; their places and whether they must close.
 
-    A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has spans that
-    were not looked at yet. One that was emitted before must, after the little, and when its block has landed.
+    No more than have about ``at_once`` spans: the others are found the next time.
+
+    A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has
+    spans that were not looked at yet. One that was emitted before must, after the little, and when its block has landed.
     """
     found, total = 0, 0
     for at in range(used):
         trace = traces[at]
         if trace["count"] == 0:
             continue
+        if total >= at_once:
+            break
         if trace["floor"] >= 0:
             must = trace["block"] <= landed and (
                 trace["last_arrival"] <= settled_before or trace["count"] > most_spans or everything
@@ -173,7 +179,7 @@ def ripe_traces(
             overdue[found] = must
             found += 1
             total += trace["count"]
-    return found, total
+    return found
 
 
 @compiled
@@ -230,7 +236,7 @@ def take_out(
 
 
 @compiled
-def first_offset(traces: Any, used: int, otherwise: int) -> int:
+def first_offset(traces: Any, used: Int, otherwise: Int) -> Int:
     """The least offset that a live trace needs; ``otherwise`` if there is none."""
     least = otherwise
     for at in range(used):
@@ -244,7 +250,7 @@ def copy_live(
     arena: SpanArray,
     chain: NDArray[np.int32],
     traces: Any,
-    used: int,
+    used: Int,
     new_arena: SpanArray,
     new_chain: NDArray[np.int32],
     new_traces: Any,

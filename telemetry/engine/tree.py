@@ -1,7 +1,8 @@
 """From the spans of one trace to its tree: which span stands below which, and in which role.
 
-All rules are those of the reference (``telemetry.domain.paths``), which says why they are as they are. Everything here takes time
-linear in the number of spans, but for one sort: a hostile trace of ten thousand spans must not cost more than as many honest ones.
+All rules are those of the reference (``telemetry.domain.paths``), which says why they are as they are. Everything here takes
+time linear in the number of spans, but for one sort: a hostile trace of ten thousand spans must not cost more than as many
+honest ones.
 """
 
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.vocabulary import SpanKind
 
@@ -37,10 +38,10 @@ NODE: Final = np.dtype(
 )
 """A distinct span in its tree.
 
-``at`` is its place among the spans; ``parent``, ``near`` (the nearest ancestor that counts) and ``owner`` (the nearest that is a
-head or an attempt) are places among the nodes, -1 if there is none. ``onward`` is, for an attempt, the next hop that it leads on to;
-it ``leads_nowhere`` if there are hops below it and none leads on. ``reach`` is, for a head, the rank furthest down that it or a
-hop below it has.
+``at`` is its place among the spans; ``parent``, ``near`` (the nearest ancestor that counts) and ``owner`` (the nearest that
+is a head or an attempt) are places among the nodes, -1 if there is none. ``onward`` is, for an attempt, the next hop that it
+leads on to; it ``leads_nowhere`` if there are hops below it and none leads on. ``reach`` is, for a head, the rank furthest
+down that it or a hop below it has.
 """
 
 _FEW: Final = 24
@@ -51,7 +52,7 @@ _ENDLESS: Final = 3
 
 
 @compiled
-def grow(spans: SpanArray, members: Places, rank: NDArray[np.int32], nodes: Any, order: Places, ids: Any) -> int:
+def grow(spans: SpanArray, members: Places, rank: NDArray[np.int32], nodes: Any, order: Places, ids: Any) -> Int:
     """Make the nodes of one trace; how many there are.
 
     Args:
@@ -75,7 +76,7 @@ def grow(spans: SpanArray, members: Places, rank: NDArray[np.int32], nodes: Any,
 
 
 @inlined
-def _distinct(spans: SpanArray, members: Places, nodes: Any, ids: Any) -> int:
+def _distinct(spans: SpanArray, members: Places, nodes: Any, ids: Any) -> Int:
     """One node for each span id; of different spans with the same id the one that the reference believes."""
     size = len(members)
     if size <= _FEW:
@@ -106,7 +107,7 @@ def _distinct(spans: SpanArray, members: Places, nodes: Any, ids: Any) -> int:
 
 
 @inlined
-def _believed(one: Any, other: Any) -> bool:
+def _believed(one: Any, other: Any) -> Bool:
     """Whether ``one`` is believed rather than ``other``: the longest, then the earliest, and so on."""
     if one["duration"] != other["duration"]:
         return one["duration"] > other["duration"]
@@ -120,7 +121,7 @@ def _believed(one: Any, other: Any) -> bool:
 
 
 @inlined
-def _find(ids: Any, count: int, wanted: np.uint64, own: int) -> int:
+def _find(ids: Any, count: Int, wanted: Int, own: Int) -> Int:
     low, high = 0, count
     while low < high:
         middle = (low + high) // 2
@@ -132,7 +133,7 @@ def _find(ids: Any, count: int, wanted: np.uint64, own: int) -> int:
 
 
 @inlined
-def _put_in_order(nodes: Any, count: int, order: Places) -> None:
+def _put_in_order(nodes: Any, count: Int, order: Places) -> None:
     """Parents before children; what hangs in or below a ring of parents is cut from it."""
     for number in range(count):
         nodes[number]["seen"] = _NEW
@@ -158,7 +159,7 @@ def _put_in_order(nodes: Any, count: int, order: Places) -> None:
 
 
 @inlined
-def _give_role(spans: SpanArray, nodes: Any, number: int) -> None:
+def _give_role(spans: SpanArray, nodes: Any, number: Int) -> None:
     """Near, owner, head and attempt of a node whose parent has its own already."""
     node = nodes[number]
     span = spans[node["at"]]
@@ -185,7 +186,7 @@ def _give_role(spans: SpanArray, nodes: Any, number: int) -> None:
 
 
 @inlined
-def _reach_and_lead(spans: SpanArray, nodes: Any, order: Places, count: int) -> None:
+def _reach_and_lead(spans: SpanArray, nodes: Any, order: Places, count: Int) -> None:
     """How far down every head reaches, from the leaves up; then, for every attempt, where it leads."""
     for number in range(count):
         node = nodes[number]
@@ -210,7 +211,7 @@ def _reach_and_lead(spans: SpanArray, nodes: Any, order: Places, count: int) -> 
 
 
 @inlined
-def _earlier(spans: SpanArray, nodes: Any, one: int, other: int) -> bool:
+def _earlier(spans: SpanArray, nodes: Any, one: Int, other: Int) -> Bool:
     first, second = spans[nodes[one]["at"]], spans[nodes[other]["at"]]
     if first["start"] != second["start"]:
         return first["start"] < second["start"]

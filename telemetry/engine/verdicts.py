@@ -5,8 +5,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from telemetry.compiled import Int, inlined
 from telemetry.engine import strings as words
-from telemetry.compiled import inlined
 from telemetry.vocabulary import Outcome
 
 _ORDER: Final = list(Outcome)
@@ -21,7 +21,7 @@ CANCELLED: Final = _ORDER.index(Outcome.CANCELLED)
 
 
 @inlined
-def outcome_of(final: Any, blamed: Any, reached_api: bool, api_blamed: bool, says: NDArray[np.uint8]) -> int:
+def outcome_of(final: Any, blamed: Any, reached_api: bool, api_blamed: bool, says: NDArray[np.uint8]) -> Int:
     """The place of the outcome in :class:`telemetry.vocabulary.Outcome`.
 
     Args:

@@ -5,9 +5,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.domain.paths import MAX_HOPS
 from telemetry.engine.answer import answer, interval
-from telemetry.compiled import compiled, inlined
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.tree import CLIENT, NONE, Places
 
@@ -24,13 +24,13 @@ TOO_LONG: Final = 3
 def walk(
     spans: SpanArray,
     nodes: Any,
-    count: int,
-    api_rank: int,
+    count: Int,
+    api_rank: Int,
     steps: Any,
     gaps: NDArray[np.int64],
     outbound: Places,
     places: Places,
-) -> tuple[int, int]:
+) -> tuple[Int, Int]:
     """Walk one trace; (how many steps, how many gaps) it has.
 
     Args:
@@ -88,12 +88,12 @@ def walk(
 
 
 @inlined
-def _gap(kind: int, tier: int) -> int:
+def _gap(kind: Int, tier: Int) -> Int:
     return np.int64(kind) << 32 | np.int64(tier)
 
 
 @inlined
-def _start(spans: SpanArray, nodes: Any, count: int) -> tuple[int, int]:
+def _start(spans: SpanArray, nodes: Any, count: Int) -> tuple[Int, Int]:
     """(the topmost span where the way begins, how many topmost spans there are)."""
     best, tops = NONE, 0
     for number in range(count):
@@ -106,7 +106,7 @@ def _start(spans: SpanArray, nodes: Any, count: int) -> tuple[int, int]:
 
 
 @inlined
-def _begins_before(spans: SpanArray, nodes: Any, one: int, other: int) -> bool:
+def _begins_before(spans: SpanArray, nodes: Any, one: Int, other: Int) -> Bool:
     first, second = spans[nodes[one]["at"]], spans[nodes[other]["at"]]
     root, other_root = first["parent_id"] == 0, second["parent_id"] == 0
     if root != other_root:
@@ -122,7 +122,7 @@ def _begins_before(spans: SpanArray, nodes: Any, one: int, other: int) -> bool:
 
 
 @inlined
-def _further(spans: SpanArray, nodes: Any, count: int, deepest: int) -> int:
+def _further(spans: SpanArray, nodes: Any, count: Int, deepest: Int) -> Int:
     """The nearest unconnected piece further down than ``deepest``, -1 if none."""
     best = NONE
     for number in range(count):
@@ -144,7 +144,7 @@ def _further(spans: SpanArray, nodes: Any, count: int, deepest: int) -> int:
 
 
 @inlined
-def _unanswered(spans: SpanArray, nodes: Any, last: Any, api_rank: int) -> bool:
+def _unanswered(spans: SpanArray, nodes: Any, last: Any, api_rank: Int) -> Bool:
     """Whether the way must have gone on behind its last hop: something answered of which there is no span."""
     node = nodes[last["node"]]
     span = spans[node["at"]]
@@ -158,6 +158,6 @@ def _unanswered(spans: SpanArray, nodes: Any, last: Any, api_rank: int) -> bool:
 
 
 @inlined
-def _explained(span: Any) -> bool:
+def _explained(span: Any) -> Bool:
     """Whether an attempt itself says that it got no answer from below (no status, or a flag of the proxy's own)."""
     return span["bad"] != 0 and (span["status"] == 0 or span["flags"] != 0)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import inlined
+from telemetry.compiled import Int, inlined
 
 Bytes = NDArray[np.uint8]
 
@@ -23,7 +23,7 @@ _DEEPEST: Final = 100
 
 
 @inlined
-def varint(data: Bytes, at: int, end: int) -> tuple[np.uint64, int]:
+def varint(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     """(value, position behind it)."""
     if at < end and data[at] < 0x80:
         return np.uint64(data[at]), at + 1
@@ -42,7 +42,7 @@ def varint(data: Bytes, at: int, end: int) -> tuple[np.uint64, int]:
 
 
 @inlined
-def length(data: Bytes, at: int, end: int) -> tuple[int, int]:
+def length(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     """(where the content begins, where it ends) of a length-delimited field; the end is BAD if it does not fit."""
     value, at = varint(data, at, end)
     if at == BAD or value > np.uint64(end - at):
@@ -51,7 +51,7 @@ def length(data: Bytes, at: int, end: int) -> tuple[int, int]:
 
 
 @inlined
-def fixed64(data: Bytes, at: int) -> np.uint64:
+def fixed64(data: Bytes, at: Int) -> Int:
     """Eight bytes, the least significant first; the caller has checked that they are there."""
     value = np.uint64(0)
     for place in range(8):
@@ -60,7 +60,7 @@ def fixed64(data: Bytes, at: int) -> np.uint64:
 
 
 @inlined
-def big_endian(data: Bytes, at: int) -> np.uint64:
+def big_endian(data: Bytes, at: Int) -> Int:
     """Eight bytes, the most significant first; the caller has checked that they are there."""
     value = np.uint64(0)
     for place in range(8):
@@ -69,7 +69,7 @@ def big_endian(data: Bytes, at: int) -> np.uint64:
 
 
 @inlined
-def _group(data: Bytes, at: int, end: int) -> int:
+def _group(data: Bytes, at: Int, end: Int) -> Int:
     """The position behind a group (and those within it); no sender of OTLP makes one, and the format allows it."""
     depth = 1
     while depth > 0 and depth < _DEEPEST:
@@ -97,7 +97,7 @@ def _group(data: Bytes, at: int, end: int) -> int:
 
 
 @inlined
-def skip(data: Bytes, at: int, end: int, kind: int) -> int:
+def skip(data: Bytes, at: Int, end: Int, kind: Int) -> Int:
     """The position behind a field's content of wire type ``kind``; BAD if it does not fit."""
     if kind == LENGTH:
         return length(data, at, end)[1]

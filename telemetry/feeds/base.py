@@ -97,9 +97,7 @@ class RecordBatch:
     def _part(self, some: slice) -> "RecordBatch":
         begins, ends = self.begins[some], self.ends[some]
         size = int((ends - begins).sum())
-        return RecordBatch(
-            self.partition, self.data, begins, ends, self.offsets[some], self.arrival_ms[some], size
-        )
+        return RecordBatch(self.partition, self.data, begins, ends, self.offsets[some], self.arrival_ms[some], size)
 
 
 def batches_of(records: Sequence[Record]) -> list[RecordBatch]:

@@ -1,4 +1,4 @@
-"""Blocks on their way to the log: in order for each partition, several partitions at once, as often as it takes, never dropped."""
+"""Blocks on their way to the log: in order for each partition, several partitions at once, as often as it takes."""
 
 import logging
 import time
@@ -37,7 +37,7 @@ class Outbox:
     """
 
     def __init__(self, append: Callable[[Block], None], timings: Timings, *, senders: int) -> None:
-        """Send with ``append`` (see :meth:`telemetry.blocklog.protocol.BlockLog.append`), so many at once; 0 sends at once, itself."""
+        """Send with ``append`` (of :class:`telemetry.blocklog.protocol.BlockLog`), so many at once; 0 sends itself."""
         self._append = append
         self._timings = timings
         self._lanes: dict[int, _Lane] = {}
@@ -96,7 +96,7 @@ class Outbox:
         """Send nothing more. What is under way is left to itself."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _see(
+    def _see(  # noqa: PLR0911 - each return is one thing that can be seen
         self, partition: int, now: float, landed: Callable[[Batch], None], lost: Callable[[int], None]
     ) -> bool:
         """One step of one partition; whether there may be another one now."""

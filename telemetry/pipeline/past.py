@@ -19,7 +19,7 @@ class StoredPast:
         self._topic = topic
 
     def emitted(self, partition: int, committed: int, since_ms: int) -> list[tuple[bytes, int, int]]:
-        """(trace id, last offset that contributed, block) of what may come again; see :func:`telemetry.blocklog.sql.emitted`."""
+        """(trace id, last offset that contributed, block) of what may come again."""
         found = emitted(
             self._store, PATHS, topic=self._topic, partition=partition, committed=committed, since_ms=since_ms
         )

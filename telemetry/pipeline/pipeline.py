@@ -16,8 +16,8 @@ from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record, RecordBatch
 from telemetry.feeds.otlp.intake import Signal
-from telemetry.pipeline.encodings import in_protobuf
 from telemetry.observe.model import NoTimings, Timings
+from telemetry.pipeline.encodings import in_protobuf
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.pipeline.settings import PipelineSettings
@@ -180,7 +180,13 @@ class Pipeline:
                 came = self.step()
             except UnavailableError:
                 continue
-            if not came and not self._polled and not self._lag and not self._engine.open_spans and not len(self._outbox):
+            if (
+                not came
+                and not self._polled
+                and not self._lag
+                and not self._engine.open_spans
+                and not len(self._outbox)
+            ):
                 self._commit()
                 return True
         return False
@@ -254,8 +260,8 @@ class Pipeline:
         asked_ms = self._wall_ms()
         batches = self._feed.poll_batches(timeout_seconds, room)
         now_ms = self._wall_ms()
-        # Kafka's timestamps are the senders' clocks. What came after we had read everything cannot be older than that, and nothing
-        # comes from the future: a clock that is wrong by years must not close traces, or keep them open.
+        # Kafka's timestamps are the senders' clocks. What came after we had read everything cannot be older than that, and
+        # nothing comes from the future: a clock that is wrong by years must not close traces, or keep them open.
         earliest = min(self._drained_at, now_ms)
         for batch in batches:
             found = in_protobuf(batch, Signal.TRACES)
@@ -299,9 +305,15 @@ class Pipeline:
                 idle_now_ms=None if partition in busy else now_ms,
                 waited_ms=waited_ms,
             )
-            known = max(self._outbox.last_resume_offset(partition), self._to_commit.get(partition, 0), self._committed[partition])
+            known = max(
+                self._outbox.last_resume_offset(partition),
+                self._to_commit.get(partition, 0),
+                self._committed[partition],
+            )
             if batch.block is not None or batch.resume_offset > known:
                 self._outbox.add(batch)
+            if batch.large:
+                self._close_due[partition] = self._flush_due = now
 
     def _landed(self, batch: Batch) -> None:
         if batch.block is not None:

@@ -7,7 +7,7 @@ for :data:`STATEMENT_SECONDS` at most.
 
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import httpx
@@ -61,13 +61,21 @@ RETRYABLE: Final = frozenset(
 class HttpClient:
     """One server's HTTP interface: a pool of kept connections, for any number of threads."""
 
-    def __init__(self, address: ServerAddress, *, connect_seconds: float, answer_seconds: float) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        *,
+        connect_seconds: float,
+        answer_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Speak to ``address``; nothing is sent before the first statement.
 
         Raises:
             ConfigurationError: the certificates of ``address.ca`` cannot be read.
         """
         self._address = address
+        self._monotonic = monotonic
         verify: ssl.SSLContext | bool = address.verify
         if address.secure and address.verify:
             try:
@@ -116,7 +124,7 @@ class HttpClient:
             b"Content-Length": str(len(head) + len(body)).encode(),
         }
         try:
-            answer = self._client.post("/", params=asked, headers=headers, content=_chunks(head, body))
+            answer = self._client.post("/", params=asked, headers=headers, content=self._chunks(head, body))
         except httpx.HTTPError as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UnavailableError(f"{self._where} does not answer: {reason}") from error
@@ -148,13 +156,12 @@ class HttpClient:
             )
         return StoreError(f"{self._where}: {text}", code)
 
-
-def _chunks(head: bytes, body: bytes) -> Iterator[bytes]:
-    """A body in pieces, until time is up: what wakes from a long sleep must not go on where it was."""
-    deadline = time.monotonic() + STATEMENT_SECONDS
-    yield head
-    view = memoryview(body)
-    for begin in range(0, len(view), _CHUNK):
-        if time.monotonic() > deadline:
-            raise httpx.WriteTimeout(f"a block could not be sent within {STATEMENT_SECONDS} s")
-        yield bytes(view[begin : begin + _CHUNK])
+    def _chunks(self, head: bytes, body: bytes) -> Iterator[bytes]:
+        """A body in pieces, until time is up: what wakes from a long sleep must not go on where it was."""
+        deadline = self._monotonic() + STATEMENT_SECONDS
+        yield head
+        view = memoryview(body)
+        for begin in range(0, len(view), _CHUNK):
+            if self._monotonic() > deadline:
+                raise httpx.WriteTimeout(f"a block could not be sent within {STATEMENT_SECONDS} s")
+            yield bytes(view[begin : begin + _CHUNK])

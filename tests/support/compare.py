@@ -21,7 +21,9 @@ def assembled(spans: Sequence[Span], strings: Strings) -> Paths:
         members.setdefault(span.trace_id, []).append(place)
     sizes = [len(some) for some in members.values()]
     flat = [place for some in members.values() for place in some]
-    return assemble(span_array(spans, strings), np.array(flat, dtype=np.int64), np.cumsum(sizes, dtype=np.int64), strings)
+    return assemble(
+        span_array(spans, strings), np.array(flat, dtype=np.int64), np.cumsum(sizes, dtype=np.int64), strings
+    )
 
 
 def request_paths(found: Paths, strings: Strings) -> dict[bytes, RequestPath]:

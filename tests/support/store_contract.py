@@ -1,6 +1,7 @@
 """What every store does, embedded or on a server: one suite, run over each. Subclasses give the fixture ``store``."""
 
 import itertools
+import random
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from telemetry.engine.rows import arrow_bytes
 from telemetry.errors import StoreError
 from telemetry.store import schema
 from telemetry.store.base import Parameter, Store
-from telemetry.store.tables import columns, migrations
+from telemetry.store.tables import columns, holds, migrations, stored_columns
 from tests.support.inserts import Insert
 
 UNKNOWN_IDENTIFIER, SYNTAX_ERROR, UNKNOWN_TABLE, DIVISION_BY_ZERO = 47, 62, 60, 153
@@ -96,8 +97,10 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
         "block": number,
         **fields,
     }
-    ids = pa.array([number.to_bytes(8) + place.to_bytes(8) for place in range(rows)], pa.binary(16))
-    table = pa.table({"trace_id": ids, **{name: pa.array([value] * rows) for name, value in one.items()}})
+    ids = [number.to_bytes(8) + place.to_bytes(8) for place in range(rows)]
+    ids = [one.pop("trace_id")] * rows if "trace_id" in one else ids
+    arrays = {name: pa.array([value] * rows) for name, value in one.items()}
+    table = pa.table({"trace_id": pa.array(ids, pa.binary(16)), **arrays})
     return Insert("request_paths", tuple(table.column_names), arrow_bytes(table), rows, token or f"t/0/{number}/paths")
 
 
@@ -252,6 +255,128 @@ class StoreContract:
         with pytest.raises(StoreError):
             block(1, no_such_column=1).into(store)
         assert counts(store)[0] == 0
+
+    def test_a_guard_that_does_not_hold(self, store: Store) -> None:
+        """Nothing is inserted, nothing raised, and the token is not spent; with its parameters it is the server's to judge."""
+        one = block(2, number=5)
+
+        def insert(limit: int) -> None:
+            store.insert(
+                one.table,
+                one.columns,
+                one.arrow,
+                token="t",
+                where="(SELECT count() FROM request_paths WHERE route != {r:String}) < {n:UInt64}",
+                parameters={"n": limit, "r": NASTY[7]},
+            )
+
+        insert(0)
+        assert counts(store) == (0, 0, 0)
+        insert(1)
+        assert counts(store) == (2, 4.0, 4.0)
+        insert(1)
+        insert(100)
+        assert counts(store) == (2, 4.0, 4.0)
+
+    def test_insert_select(self, store: Store) -> None:
+        """One block, with its token, into the table and its views; parameters and all."""
+        block(150_000, number=7).into(store)
+        copied = [name for name in stored_columns("request_paths") if name != "block"]
+        for token in ("t", "t", "u", "t"):
+            store.insert_select(
+                "request_paths",
+                ["block", *copied],
+                "SELECT {n:UInt64}, " + ", ".join(f"`{n}`" for n in copied) + " FROM request_paths WHERE block = 7",
+                token=token,
+                parameters={"n": 8},
+            )
+        assert counts(store) == (450_000, 900_000.0, 900_000.0)
+        with pytest.raises(StoreError) as caught:
+            store.insert_select("request_paths", ["block"], "SELECT nothing_like_it FROM request_paths", token="v")
+        assert caught.value.code == UNKNOWN_IDENTIFIER
+
+    def test_arrow(self, store: Store) -> None:
+        """Nothing is rounded, and bytes stay what they are."""
+        table = store.arrow(
+            "SELECT {s:String} AS s, unhex('ff00')::FixedString(3) AS f, "
+            "toDateTime64('2026-01-02 03:04:05.123456789', 9, 'UTC') AS t, "
+            "[toUInt64(18446744073709551615)] AS n FROM numbers(2)",
+            {"s": NASTY[8]},
+        )
+        assert table.column_names == ["s", "f", "t", "n"]
+        row = table.to_pylist()[1]
+        assert (row["s"], row["f"], row["n"]) == (NASTY[8].encode(), b"\xff\x00\x00", [2**64 - 1])
+        assert row["t"].value % 10**9 == 123_456_789
+        assert store.arrow("SELECT number FROM numbers(0)").num_rows == 0
+
+    def test_a_quantile_state_gives_back_what_it_was_given(self, store: Store) -> None:
+        """Weights modulo 2^64: after all that was taken back, merged or not, the quantiles are as if it had never been there.
+
+        Random values over twelve orders of magnitude, zeros and the largest included; what is taken back lies below, above
+        and in the same buckets as what stays.
+        """
+        levels = "(0.5, 0.9, 0.95, 0.99, 0.999)"
+        kind = f"AggregateFunction(quantilesBFloat16Weighted{levels}, UInt64, UInt64)"
+        chance = random.Random(7)
+        store.execute(f"CREATE TABLE states (g UInt32, s {kind}) ENGINE = AggregatingMergeTree ORDER BY g")
+        wanted = {}
+        for group in range(40):
+            values = [
+                (
+                    chance.choice((0, 2**64 - 1, int(10 ** chance.uniform(0, 12)))),
+                    chance.choice((0.001, 1.0, 2.5, 4096.0)),
+                )
+                for _ in range(chance.choice((1, 3, 200)))
+            ]
+            stay = values[: max(1, len(values) // 3)]
+            back = values[len(stay) :] + chance.sample(stay, len(stay) // 2)
+            wanted[group] = stay
+            for sign, rows in ((1, stay), (1, back), (-1, back)):
+                if rows:
+                    store.execute(
+                        f"INSERT INTO states SELECT {group}, quantilesBFloat16WeightedState{levels}(v.1, "
+                        f"toUInt64(toInt64(round(v.2 * 1000)) * {sign})) FROM "
+                        f"(SELECT arrayJoin({[tuple(r) for r in rows]}::Array(Tuple(UInt64, Float64))) AS v)"
+                    )
+        for turn in range(2):
+            merged = store.query(f"SELECT g, quantilesBFloat16WeightedMerge{levels}(s) FROM states GROUP BY g").rows
+            for group, quantiles in merged:
+                ((plain,),) = store.query(
+                    f"SELECT quantilesBFloat16Weighted{levels}(v.1, toUInt64(round(v.2 * 1000))) FROM (SELECT arrayJoin("
+                    f"{[tuple(r) for r in wanted[group]]}::Array(Tuple(UInt64, Float64))) AS v)"
+                ).rows
+                assert quantiles == plain, (turn, group)
+            store.execute("OPTIMIZE TABLE states FINAL")
+
+    def test_what_holds_after_a_restatement(self, store: Store) -> None:
+        """Rows in other blocks, in other table partitions, before and after merges: lists, look-ups and sums agree."""
+
+        def told() -> list[Any]:
+            return [
+                store.query(
+                    "SELECT trace_id, version, outcome FROM request_paths "
+                    f"WHERE start > 0 AND {holds('start > 0')} ORDER BY trace_id"
+                ).rows,
+                store.query(
+                    "SELECT trace_id, version, outcome FROM request_paths FINAL WHERE sign = 1 ORDER BY trace_id"
+                ).rows,
+                store.query("SELECT sum(sign), sum(weight * sign) FROM request_paths").rows,
+                store.query("SELECT sum(paths), sum(requests) FROM path_1m").rows,
+            ]
+
+        ids: dict[str, Any] = {"trace_id": b"\x07" * 16}
+        block(3, number=1).into(store)
+        block(1, number=2, outcome="timeout", version=1, **ids).into(store)
+        before = told()
+        block(1, number=2, outcome="timeout", version=1, sign=-1, token="a", **ids).into(store)
+        block(1, number=30_000, outcome="ok", version=2, token="b", **ids).into(store)
+        block(1, number=70_000, outcome="ok", version=2, sign=-1, token="c", **ids).into(store)
+        block(1, number=3, outcome="edge_error", version=3, token="d", **ids).into(store)
+        after = told()
+        assert after[0] == after[1] == [*before[0][:3], (ids["trace_id"], 3, "edge_error")]
+        assert after[2] == after[3] == [(4, 8.0)] == before[2] == before[3]
+        store.execute("OPTIMIZE TABLE request_paths FINAL")
+        assert told() == after
 
     def test_migrations_are_idempotent(self, store: Store) -> None:
         """A second time applies nothing and loses nothing."""

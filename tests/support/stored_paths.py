@@ -45,4 +45,6 @@ def assert_stored_as_sent(store: Store, spans: Iterable[Span], *, starts: bool =
     assert len(found) == len(stored), "a trace has two paths"
     assert set(found) == set(expected)
     for trace_id, row in expected.items():
-        assert found[trace_id] == row, {name: (found[trace_id][name], row[name]) for name in row if found[trace_id][name] != row[name]}
+        assert found[trace_id] == row, {
+            name: (found[trace_id][name], row[name]) for name in row if found[trace_id][name] != row[name]
+        }

@@ -1,14 +1,14 @@
 """Where the values of Kafka's records lie, compiled: the one loop over all records of a batch.
 
-Format: Apache Kafka, "Message Format": length, attributes (1 byte), timestamp delta, offset delta, key length and key, value length
-and value, headers; all numbers are zigzag varints. A length of -1 says that there is none.
+Format: Apache Kafka, "Message Format": length, attributes (1 byte), timestamp delta, offset delta, key length and key, value
+length and value, headers; all numbers are zigzag varints. A length of -1 says that there is none.
 """
 
 from typing import Final
 
 import numpy as np
 
-from telemetry.compiled import compiled, inlined
+from telemetry.compiled import Int, compiled, inlined
 from telemetry.feeds.base import Bytes, Numbers
 
 FINE: Final = 0
@@ -19,7 +19,7 @@ _MOST: Final = (1 << 31) - 1
 
 
 @inlined
-def _zigzag(data: Bytes, at: int, end: int) -> tuple[np.int64, int]:
+def _zigzag(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     """(number, position behind it); the position is behind ``end`` if it does not fit."""
     value, shift = np.uint64(0), np.uint64(0)
     while at < end and shift < 70:
@@ -43,7 +43,7 @@ def parse_records(
     ends: Numbers,
     offsets: Numbers,
     delta_ms: Numbers,
-) -> int:
+) -> Int:
     """Find every record's value; says what is wrong, or ``FINE``.
 
     Args:

@@ -66,6 +66,7 @@ CREATE TABLE IF NOT EXISTS hop_1m
     component        LowCardinality(String),
     hop_pop          LowCardinality(String) COMMENT 'PoP or zone of the hop itself',
     requests         SimpleAggregateFunction(sum, Float64),
+    paths            SimpleAggregateFunction(sum, Int64) COMMENT 'stored rows',
     failed           SimpleAggregateFunction(sum, Float64) COMMENT 'requests that this hop answered with an error, its own or passed on',
     blamed           SimpleAggregateFunction(sum, Float64) COMMENT 'failed requests (edge_error, api_error, timeout) that this hop is blamed for',
     attempts         SimpleAggregateFunction(sum, Float64),
@@ -89,6 +90,7 @@ SELECT
     h.2 AS component,
     h.3 AS hop_pop,
     sum(signed) AS requests,
+    sum(sign) AS paths,
     sumIf(signed, h.4) AS failed,
     sumIf(signed, outcome IN ('edge_error', 'api_error', 'timeout') AND h.1 = blamed_tier AND h.2 = blamed_component
         AND h.3 = blamed_pop) AS blamed,

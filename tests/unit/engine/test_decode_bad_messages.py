@@ -170,7 +170,9 @@ def test_paths_are_cleaned_as_by_the_domain(value: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(
-        st.sampled_from(["ot=", "th:", ";", ",", " ", "\t", "8", "fd70a4", "0", "rv:", "x=1", "tH:", "f" * 14, "a" * 15]),
+        st.sampled_from(
+            ["ot=", "th:", ";", ",", " ", "\t", "8", "fd70a4", "0", "rv:", "x=1", "tH:", "f" * 14, "a" * 15]
+        ),
         max_size=12,
     ).map("".join)
 )
