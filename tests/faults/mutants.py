@@ -12,7 +12,7 @@ from telemetry.blocklog import logs, sql
 from telemetry.blocklog.model import Block, Head, Lease
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
-from telemetry.errors import EdgepathError
+from telemetry.errors import StoreError, UnavailableError
 from telemetry.feeds.kafka import KafkaFeed
 from telemetry.pipeline import pipeline
 from telemetry.pipeline.outbox import Outbox
@@ -136,7 +136,7 @@ def no_retry() -> None:
         def once(self: BlockLog, block: Block) -> None:
             try:
                 append(self, block)
-            except EdgepathError:
+            except (StoreError, UnavailableError):
                 return
 
         return once
