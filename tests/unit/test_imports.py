@@ -24,6 +24,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry.domain": _CORE,
     "telemetry.store": (*_CORE, "telemetry.domain"),
     "telemetry.feeds": (*_CORE, "telemetry.domain", "telemetry.redaction"),
+    "telemetry.adapt": (*_CORE, "telemetry.redaction"),
     "telemetry.engine": (*_CORE, "telemetry.domain", "telemetry.store", "telemetry.feeds.base"),
     "telemetry.pipeline": _STEPS,
     "telemetry.web": (*_STEPS, "telemetry.pipeline", "dashboards"),
