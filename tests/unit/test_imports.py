@@ -45,6 +45,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),
     "telemetry.pipeline": (*_STEPS, "telemetry.observe.model"),
     "telemetry.observe": (*_CORE, "telemetry.sdk"),
+    "telemetry.adapt": (*_CORE, "telemetry.redaction"),
     "telemetry.web": (*_STEPS, "telemetry.pipeline", "dashboards"),
     "telemetry.demo": (*_STEPS, "telemetry", "telemetry.pipeline", "telemetry.sdk", "alerts"),
     "telemetry.app": (
