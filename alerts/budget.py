@@ -142,7 +142,8 @@ def _incidents(store: Store, slo: Slo, group: Group, since: float, now: float, b
     rows = store.query(
         "SELECT dedup_key, toFloat64(started), maxIf(toFloat64(at), kind = 'resolve'), any(summary) "  # noqa: S608
         f"FROM {ALERT_EVENTS} FINAL WHERE slo = {{slo:String}} AND environment = {{environment:String}} "
-        "AND value = {value:String} AND severity = 'page' AND started >= toDateTime({since:Int64}, 'UTC') GROUP BY dedup_key, started ORDER BY started",
+        "AND value = {value:String} AND severity = 'page' AND started >= toDateTime({since:Int64}, 'UTC') "
+        "GROUP BY dedup_key, started ORDER BY started",
         {"slo": slo.name, "environment": group.environment, "value": group.value, "since": int(since)},
     ).rows
     found = []

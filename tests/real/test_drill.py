@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from telemetry.demo.kafka_broker import KafkaBroker
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
 from tests.unit.alerts.http_receiver import Receiver, receiving, until
 
 EDGEPATH = [sys.executable, "-c", "from telemetry.cli import main; main()"]
