@@ -101,7 +101,7 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
     ids = [one.pop("trace_id")] * rows if "trace_id" in one else ids
     arrays = {name: pa.array([value] * rows) for name, value in one.items()}
     table = pa.table({"trace_id": pa.array(ids, pa.binary(16)), **arrays})
-    return Insert("request_paths", tuple(table.column_names), arrow_bytes(table), rows, token or f"t/0/{number}/paths")
+    return Insert("request_paths", tuple(table.column_names), arrow_bytes([table]), rows, token or f"t/0/{number}/paths")
 
 
 def counts(store: Store) -> tuple[int, float, float]:
