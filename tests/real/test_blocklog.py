@@ -26,6 +26,7 @@ from telemetry.store.server import ServerStore
 from tests.real.parts.clickhouse import ClickHouseServer
 from tests.support.blocklog_contract import BlockLogContract, log_of, logged, sums, tables_of
 from tests.support.log_blocks import TOPIC, block_of, path
+from tests.support.metrics_contract import MetricsContract
 from tests.support.waiting import wait_until
 
 TABLES = ("path_log", "request_paths", "path_1m", "hop_1m", "late_spans", "corrections")
@@ -70,6 +71,10 @@ def rows_of(store: Store, topic: str = TOPIC) -> tuple[int, int, float]:
 
 
 class TestServerLog(BlockLogContract):
+    """Over HTTP."""
+
+
+class TestServerMetrics(MetricsContract):
     """Over HTTP."""
 
 

@@ -41,6 +41,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "telemetry.domain",
         "telemetry.store",
         "telemetry.blocklog.model",
+        "telemetry.redaction",
         "telemetry.feeds.base",
     ),
     "telemetry.pipeline": (*_STEPS, "telemetry.observe.model"),
