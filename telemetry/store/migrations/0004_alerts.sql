@@ -1,8 +1,3 @@
--- How sure a sampled burn rate is, follows from the sums of the squared weights (alerts/confidence.py).
-ALTER TABLE sli_1m
-    ADD COLUMN IF NOT EXISTS good_squares SimpleAggregateFunction(sum, Float64),
-    ADD COLUMN IF NOT EXISTS total_squares SimpleAggregateFunction(sum, Float64);
-
 -- What the watchers know, a whole state a row. Version n is written once, by whoever comes first: its number is the token.
 CREATE TABLE IF NOT EXISTS alert_state
 (
