@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help faults
+.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help faults faults-alerts
 
 run: setup ## start Edgepath with its demo: edgepath up --demo
 	$(BIN)/edgepath up --demo
@@ -58,6 +58,9 @@ lint: setup ## ruff and mypy --strict
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+faults-alerts: setup ## 100 incidents with faults in the alerting: none missed, one page each; COUNT=n for fewer
+	$(BIN)/python -m tests.faults_alerts $(COUNT)
 
 bench: setup ## measure; ratios against a baseline in the same run
 	$(BIN)/python -m tests.bench

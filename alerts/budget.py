@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from alerts.burnrate import Policy
 from alerts.paths_sql import weight_sum
-from alerts.sli_reads import Group
+from alerts.sli_reads import Group, first_buckets
 from alerts.sli_views import END_SECONDS
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
@@ -79,7 +79,8 @@ def reports(store: Store, slo: Slo, policy: Policy, now: float, step: int = DAY)
         {"slo": slo.name, "split": slo.group_by, "since": int(since), "now": int(now)},
     ).rows
     groups = sorted({(str(e), str(v)) for e, v, *_ in rows})
-    made = [_report(store, slo, policy, place, rows, since, now) for place in groups]
+    first = first_buckets(store, [slo]).get(slo.name, since)
+    made = [_report(store, slo, policy, place, rows, since, first, now) for place in groups]
     return sorted(made, key=lambda r: (1.0 if r.left is None else r.left, r.environment, r.value))
 
 
@@ -90,11 +91,12 @@ def _report(
     place: tuple[str, str],
     rows: Sequence[tuple[Any, ...]],
     since: float,
+    first: float,
     now: float,
 ) -> Report:
     mine = [(int(at), float(total), float(bad)) for e, v, at, total, bad in rows if (e, v) == place]
     whole = slo.period_seconds if slo.calendar is None else slo.calendar.bounds(now)[1] - since
-    known = max(now - max(since, mine[0][0]), 1.0)
+    known = max(now - max(since, first), 1.0)
     total = sum(t for _, t, _ in mine)
     budget = float(1 - slo.objective) * total * whole / known
     left, steps = 1.0, []
