@@ -1,18 +1,17 @@
 """The Kafka consumer: request paths into a ClickHouse server. Scale out by starting more of them in one group."""
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.kafka import KafkaFeed
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings, Status
+from telemetry.pipeline.pipeline import Pipeline, Status
+from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store import schema
-from telemetry.store.chdb import ChdbEngine
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
 from telemetry.vocabulary import SPANS_TOPIC
 
 
@@ -25,6 +24,7 @@ class ConsumeSettings:
         clickhouse: where paths go.
         topic: what is read.
         group: the consumer group.
+        session_timeout_ms: a consumer that has been silent for so long has lost its partitions.
         engine: settings of the engine.
     """
 
@@ -32,6 +32,7 @@ class ConsumeSettings:
     clickhouse: ServerAddress
     topic: str = SPANS_TOPIC
     group: str = "edgepath"
+    session_timeout_ms: int = 45_000
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
@@ -47,16 +48,13 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         ConfigurationError, UnavailableError: Kafka or ClickHouse cannot be used at the start. Later on they may come and go.
     """
     with contextlib.ExitStack() as parts:
-        folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="edgepath-"))
-        chdb = ChdbEngine(Path(folder))
-        parts.callback(chdb.close)
-        store = ServerStore(settings.clickhouse, chdb)
+        store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
-        feed = KafkaFeed(settings.kafka, settings.topic, settings.group)
+        feed = KafkaFeed(settings.kafka, settings.topic, settings.group, session_timeout_ms=settings.session_timeout_ms)
         feed.open()
         parts.callback(feed.close)
-        pipeline = Pipeline(feed, store, chdb, PipelineSettings(settings.engine), topic=settings.topic)
+        pipeline = Pipeline(feed, store, PipelineSettings(settings.engine), topic=settings.topic)
         parts.callback(pipeline.close)
         ready(pipeline.status)
         pipeline.run(stop)

@@ -40,6 +40,13 @@ _EVERY_SECONDS = 10.0
     help="The same for a trace with nothing missing.",
 )
 @click.option(
+    "--session-timeout",
+    default=45.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="After so long without a word Kafka gives this consumer's partitions to others.",
+)
+@click.option(
     "--tiers",
     default=",".join(DEFAULT_TIERS),
     show_default=True,
@@ -58,6 +65,7 @@ def consume(
     group: str,
     grace: float,
     complete_grace: float,
+    session_timeout: float,
     tiers: str,
     tier_of: tuple[str, ...],
 ) -> None:
@@ -71,7 +79,7 @@ def consume(
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
     from telemetry.engine.settings import EngineSettings  # noqa: PLC0415
-    from telemetry.store.server import ServerAddress  # noqa: PLC0415
+    from telemetry.store.address import ServerAddress  # noqa: PLC0415
 
     address = ServerAddress.parse(clickhouse)
     settings = ConsumeSettings(
@@ -79,6 +87,7 @@ def consume(
         clickhouse=address,
         topic=topic,
         group=group,
+        session_timeout_ms=round(session_timeout * 1000),
         engine=EngineSettings(
             tiers=tiers_from(tiers, tier_of),
             grace_ms=round(grace * 1000),

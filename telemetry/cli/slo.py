@@ -7,12 +7,18 @@ from pathlib import Path
 
 import click
 
+from telemetry.cli.slo_backtest import backtest
+from telemetry.cli.slo_rules import rules
 from telemetry.errors import EdgepathError
 
 
 @click.group()
 def slo() -> None:
-    """Service level objectives: check their files, show their error budgets."""
+    """Service level objectives: check their files, show their error budgets, prove their alerts."""
+
+
+slo.add_command(backtest)
+slo.add_command(rules)
 
 
 @slo.command()
@@ -20,35 +26,53 @@ def slo() -> None:
 @click.option(
     "--policy", default="workbook", show_default=True, help="Burn-rate policy: a shipped one's name, or a file."
 )
+@click.option(
+    "--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="Also check against the last day on this server."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="The same, against an embedded store.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(files: tuple[Path, ...], policy: str, as_json: bool) -> None:
+def check(files: tuple[Path, ...], policy: str, clickhouse: str | None, data: Path | None, as_json: bool) -> None:
     """Check SLO FILES (OpenSLO v1; directories too): the shipped ones if none are named.
 
-    Prints every problem with its place and exits with 1 if there is one.
+    Prints every problem with its place, and exits with 1 if there is one; notes are printed, and stop nothing. With a
+    store it also refuses SLOs that match nothing in the last day of data, and thresholds that nothing can meet.
     """
     from alerts import policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not check
-    from alerts.document import ProblemsError  # noqa: PLC0415
+    from alerts.document import ProblemsError, errors  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
 
-    found, problems = slos.try_load(files or None)
+    catalog, problems = slos.try_catalog(files or None)
+    found: list[slos.Slo | slos.PrometheusSlo] = [*catalog.slos, *catalog.prometheus]
     try:
-        problems += lint(found, policies.load(policy))
+        rules = policies.load(policy)
+        problems += lint(found, rules)
+        if clickhouse or data:
+            from alerts.lint_data import lint_data  # noqa: PLC0415
+            from telemetry.store import open_store  # noqa: PLC0415
+
+            store = open_store(clickhouse, data)
+            try:
+                problems += lint_data(store, catalog.slos, rules, time.time())
+            finally:
+                store.close()
     except ProblemsError as error:
         problems += error.problems
+    except EdgepathError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         told = {
-            "ok": not problems,
+            "ok": not errors(problems),
             "slos": [{"name": s.name, "file": s.file, "objective": f"{s.objective.normalize():f}"} for s in found],
-            "problems": [{"file": p.file, "path": p.path, "message": p.message} for p in problems],
+            "problems": [{"file": p.file, "path": p.path, "message": p.message, "note": p.note} for p in problems],
         }
         click.echo(json.dumps(told, indent=2))
     else:
         for problem in problems:
             click.echo(str(problem), err=True)
-        if not problems:
+        if not errors(problems):
             for s in found:
                 click.echo(f"ok  {s.name}  objective {s.objective.normalize():f}  {s.file}")
-    if problems:
+    if errors(problems):
         raise SystemExit(1)
 
 

@@ -39,6 +39,7 @@ TASKS: Final = (
     Task("sdk.official", "sdk_official:run"),
     Task("sdk.redaction", "sdk_redaction:run"),
     Task("sdk.import", "sdk_import:run"),
+    Task("backtest", "backtest:run_backtests", rounds=1),
 )
 
 RATIOS: Final = (

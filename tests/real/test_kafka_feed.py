@@ -1,6 +1,8 @@
 """The Kafka feed and sink with a real Apache Kafka: SDK exporter -> receiver -> Kafka -> feed."""
 
+import base64
 import gzip
+import json
 import random
 import socket
 import threading
@@ -13,6 +15,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.protobuf import json_format
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import MemberToRemove
 from kafka.partitioner.default import murmur2
@@ -29,7 +32,10 @@ from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.errors import ConfigurationError, UnavailableError
 from telemetry.feeds.base import Record
 from telemetry.feeds.kafka import KafkaFeed, KafkaSink, Kind, ensure_topic
+from telemetry.feeds.kafka.keying import HASHERS, MURMUR2, Verdict
 from telemetry.feeds.otlp import GrpcReceiver, HttpReceiver
+from telemetry.feeds.otlp.encodings import json_places, to_protobuf
+from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.sink import PartialError
 
 PARTITIONS = 4
@@ -283,8 +289,11 @@ def test_restart_resumes_at_the_committed_offset(sink: KafkaSink, open_feed: Ope
     for trace in range(1, 41):
         sink.accept(request([trace]))
     feed = open_feed()
+    joined = [feed.joined]
     records = read(feed, 40)
+    assert [*joined, feed.joined] == [False, True]
     assert feed.assigned() == dict.fromkeys(range(PARTITIONS), 0)
+    assert feed.lags() == feed.assigned()
     middle = {p: sorted(r.offset for r in records if r.partition == p)[3] for p in range(PARTITIONS)}
     feed.commit(middle)
     assert feed.assigned() == middle
@@ -317,6 +326,90 @@ def test_poll_is_bounded_in_bytes(sink: KafkaSink, open_feed: OpenFeed) -> None:
 
     until(all_seen)
     assert len(set(seen)) == len(seen) == 30
+
+
+@pytest.mark.parametrize("how", ["columns", "records"])
+def test_batches_are_the_same_records(
+    open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kafka-python gives them by itself: keyed, in every compression, with and without its own decoder."""
+    sent: list[tuple[int, int, int, bytes]] = []
+    for codec in (None, "gzip", "snappy", "lz4", "zstd"):
+        producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, compression_type=codec, linger_ms=50)
+        values = [random.Random(n).randbytes(n) for n in range(300)]
+        futures = [
+            (producer.send(topic, value, key=b"%d" % n, timestamp_ms=1_700_000_000_000 + n, partition=n % 2), value)
+            for n, value in enumerate(values)
+        ]
+        for future, value in futures:
+            place = future.get(10)
+            sent.append((place.partition, place.offset, place.timestamp, value))
+        producer.close()
+    if how == "records":
+        monkeypatch.setattr("telemetry.feeds.kafka.source.install", lambda *_: False)
+    feed = open_feed()
+    assert feed._by_batches == (how == "columns")
+    got: list[tuple[int, int, int, bytes]] = []
+
+    def enough() -> bool:
+        batches = feed.poll_batches(0.1, 20_000)
+        assert sum(batch.size for batch in batches) <= 20_000
+        got.extend((r.partition, r.offset, r.arrival_ms, r.value) for batch in batches for r in batch.records())
+        return len(got) >= len(sent)
+
+    until(enough)
+    for partition in range(PARTITIONS):
+        assert [place for place in got if place[0] == partition] == [place for place in sent if place[0] == partition]
+    assert feed.lag() == 0
+
+
+@pytest.mark.parametrize("how", ["columns", "records"])
+def test_how_the_topic_is_keyed(
+    open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen from a few keys: by trace id with Kafka's hasher; then with Sarama's, as a Collector does that nobody has told."""
+    if how == "records":
+        monkeypatch.setattr("telemetry.feeds.kafka.source.install", lambda *_: False)
+    monkeypatch.setattr("telemetry.feeds.kafka.source._SAMPLE_SECONDS", 0.0)
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, compression_type="lz4", linger_ms=50)
+
+    def write(first: int, place: Callable[[bytes, int], int] | None) -> None:
+        for trace in range(first, first + 100):
+            key = random.Random(trace).randbytes(16).hex().encode()
+            producer.send(topic, b"x", key=key, partition=place(key, PARTITIONS) if place else None)
+        producer.flush()
+
+    write(0, None)
+    feed = open_feed()
+    read(feed, 100)
+    report = feed.keying.report()
+    assert (report.verdict, report.hashers[0]) == (Verdict.FINE, (MURMUR2, report.keyed))
+    assert report.keyed == report.sampled >= 8
+    for number in range(1, 4):
+        write(number * 1000, HASHERS["Sarama's FNV-1a"])
+        read(feed, 100)
+    producer.close()
+    feed.keying.saw_split(9, b"x" * 16)
+    assert feed.keying.report().verdict is Verdict.MIXED
+
+
+def test_a_batch_that_the_disk_has_damaged(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str) -> None:
+    """It is fetched again, then put aside whole; what stands before and behind it comes, and nothing waits for ever."""
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
+    for value in (b"before", b"to be damaged", b"behind"):
+        producer.send(topic, value, partition=1).get(10)
+    producer.close()
+    (segment,) = kafka_broker.log.parent.glob(f"logs/{topic}-1/*.log")
+    stored = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(stored.index(b"to be damaged"))
+        file.write(b"2")
+    feed = open_feed()
+    assert [record.value for record in read(feed, 2)] == [b"before", b"behind"]
+    (dead,) = raw(kafka_broker.bootstrap, topic + ".dead")
+    assert b"2o be damaged" in dead.value
+    assert dict(dead.headers)["offset"] == b"1"
+    assert dict(dead.headers)["reason"] == b"a batch of messages that cannot be decoded: its checksum is wrong"
 
 
 def test_rebalance_moves_only_what_must_move(sink: KafkaSink, open_feed: OpenFeed) -> None:
@@ -445,14 +538,35 @@ def test_topic_with_small_messages(kafka_broker: KafkaBroker) -> None:
     assert sorted(found) == spans_in([payload])
 
 
+@pytest.mark.parametrize("by", ["producer", "broker"])
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_codecs(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, codec: str) -> None:
-    """Whatever a Collector compresses with is read."""
-    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, compression_type=codec)
-    payload = request(range(1, 100))
-    producer.send(topic, value=payload).get(10)
+def test_topics_as_a_collector_writes_them(kafka_broker: KafkaBroker, codec: str, by: str) -> None:
+    """A request of one trace a message, keyed by its hex id, otlp_proto and otlp_json; compressed by the client, or by Java."""
+    name = f"{codec}-{uuid.uuid4().hex[:8]}"
+    kafka_broker.create_topic(name, 2, {"compression.type": codec} if by == "broker" else {})
+    producer = KafkaProducer(
+        bootstrap_servers=kafka_broker.bootstrap, compression_type=codec if by == "producer" else None, linger_ms=100
+    )
+    payloads = [request([trace], spans=3) for trace in range(1, 201)]
+    for trace, payload in enumerate(payloads, 1):
+        producer.send(name, as_json(payload) if trace % 2 else payload, key=trace.to_bytes(16).hex().encode())
     producer.close()
-    assert [record.value for record in read(open_feed(), 1)] == [payload]
+    feed = KafkaFeed(kafka_broker.bootstrap, name, name)
+    feed.open()
+    values = [record.value for record in read(feed, len(payloads))]
+    feed.close()
+    assert len(json_places(values)) == 100
+    assert spans_in([to_protobuf(value, Signal.TRACES) for value in values]) == spans_in(payloads)
+
+
+def as_json(payload: bytes) -> bytes:
+    """A request in OTLP/JSON: ids in hex, in one line, as the Collector's marshaler writes it."""
+    document = json_format.MessageToDict(ExportTraceServiceRequest.FromString(payload))
+    for resource in document["resourceSpans"]:
+        for span in resource["scopeSpans"][0]["spans"]:
+            for name in ("traceId", "spanId"):
+                span[name] = base64.b64decode(span[name]).hex()
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def test_new_partitions_are_used(kafka_broker: KafkaBroker) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telemetry.errors import UnavailableError
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch, batches_of
 
 
 @dataclass
@@ -34,6 +34,7 @@ class FakeFeed:
         self._wanted = set(partitions)
         self._assigned: dict[int, int] = {}
         self._place: dict[int, int] = {}
+        self._again: set[int] = set()
         self._take_over()
 
     def want(self, *partitions: int) -> None:
@@ -55,6 +56,10 @@ class FakeFeed:
                 self._place[partition] = record.offset + 1
         return given
 
+    def poll_batches(self, timeout_seconds: float, max_bytes: int) -> Sequence[RecordBatch]:
+        """As ``Feed.poll_batches``."""
+        return batches_of(self.poll(timeout_seconds, max_bytes))
+
     def assigned(self) -> Mapping[int, int]:
         """As ``Feed.assigned``."""
         return dict(self._assigned)
@@ -74,9 +79,22 @@ class FakeFeed:
             raise UnavailableError("the fake feed takes no bad records")
         self.topic.rejected.append((record, reason))
 
+    def reread(self, partition: int) -> None:
+        """As ``Feed.reread``."""
+        self._again.add(partition)
+
     def lag(self) -> int:
         """As ``Feed.lag``."""
         return sum(len(self._waiting(partition)) for partition in self._assigned)
+
+    def lags(self) -> Mapping[int, int]:
+        """As ``Feed.lags``."""
+        return {partition: len(self._waiting(partition)) for partition in self._assigned}
+
+    @property
+    def joined(self) -> bool:
+        """As ``Feed.joined``."""
+        return True
 
     def close(self) -> None:
         """As ``Feed.close``."""
@@ -87,6 +105,8 @@ class FakeFeed:
 
     def _take_over(self) -> bool:
         gone, came = set(self._assigned) - self._wanted, self._wanted - set(self._assigned)
+        if not gone and not came:
+            gone, self._again = self._again & set(self._assigned), set()
         for partition in gone:
             del self._assigned[partition]
         for partition in came:

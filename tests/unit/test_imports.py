@@ -13,25 +13,44 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("telemetry", "alerts", "dashboards")
 
 _CORE = ("telemetry.vocabulary", "telemetry.errors")
-_STEPS = (*_CORE, "telemetry.redaction", "telemetry.domain", "telemetry.store", "telemetry.feeds", "telemetry.engine")
+_STEPS = (
+    *_CORE,
+    "telemetry.redaction",
+    "telemetry.domain",
+    "telemetry.store",
+    "telemetry.blocklog",
+    "telemetry.feeds",
+    "telemetry.engine",
+)
 # A part, and what it may import besides itself. The longest name that fits a module is its part.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry": ("telemetry.sdk",),  # the package itself: names that are looked up on first use
     "telemetry.vocabulary": (),
     "telemetry.errors": (),
+    "telemetry.compiled": (),
     "telemetry.redaction": (),
     "telemetry.sdk": ("telemetry.vocabulary", "telemetry.redaction"),
     "telemetry.domain": _CORE,
     "telemetry.store": (*_CORE, "telemetry.domain"),
-    "telemetry.feeds": (*_CORE, "telemetry.domain", "telemetry.redaction"),
+    "telemetry.blocklog": (*_CORE, "telemetry.domain", "telemetry.store"),
+    "telemetry.feeds": (*_CORE, "telemetry.compiled", "telemetry.domain", "telemetry.redaction"),
     "telemetry.adapt": (*_CORE, "telemetry.redaction"),
-    "telemetry.engine": (*_CORE, "telemetry.domain", "telemetry.store", "telemetry.feeds.base"),
-    "telemetry.pipeline": _STEPS,
+    "telemetry.engine": (
+        *_CORE,
+        "telemetry.compiled",
+        "telemetry.domain",
+        "telemetry.store",
+        "telemetry.blocklog.model",
+        "telemetry.feeds.base",
+    ),
+    "telemetry.pipeline": (*_STEPS, "telemetry.observe.model"),
+    "telemetry.observe": (*_CORE, "telemetry.sdk"),
     "telemetry.web": (*_STEPS, "telemetry.pipeline", "dashboards"),
     "telemetry.demo": (*_STEPS, "telemetry", "telemetry.pipeline", "telemetry.sdk", "alerts"),
     "telemetry.app": (
         *_STEPS,
         "telemetry.pipeline",
+        "telemetry.observe",
         "telemetry.web",
         "telemetry.demo",
         "telemetry.sdk",

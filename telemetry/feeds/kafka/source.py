@@ -8,22 +8,30 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from telemetry.errors import UnavailableError
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch, batches_of
 from telemetry.feeds.kafka.assignment import Change, Changes, Listener
 from telemetry.feeds.kafka.dead_letters import DeadLetterTopic
 from telemetry.feeds.kafka.errors import translated
+from telemetry.feeds.kafka.fetched import GROUP_BYTES, BadBatchError, install
+from telemetry.feeds.kafka.keying import Keying, KeySample
+from telemetry.feeds.kafka.record_sets import keys_of
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
 
 _log: Final = logging.getLogger(__name__)
 _FETCH_RECORDS: Final = 2000
+_FETCH_GROUPS: Final = 16
+_TRIES: Final = 3  # of a batch that cannot be decoded: the damage may have been done on the way
 _FETCH_BYTES: Final = 16 * 1024 * 1024
 _REQUEST_MS: Final = 10_000
+_SAMPLE_SECONDS: Final = 0.25  # between looks at keys
+_SAMPLE_KEYS: Final = 8
 # Even a poll that may give nothing lets a rebalance go on for so long.
 _ALIVE_SECONDS: Final = 0.05
 # The group has moved on. What was not committed is read again by the partition's next owner; the store drops what it has.
@@ -49,6 +57,10 @@ class KafkaFeed:
         group: the consumer group.
         session_timeout_ms: a member that has been silent for so long has lost its partitions.
         now_ms: the wall clock, in milliseconds since the epoch, for messages without a timestamp.
+        monotonic: a clock in seconds.
+
+    Attributes:
+        keying: what the keys of a few messages tell of how the topic is keyed.
     """
 
     def __init__(
@@ -59,18 +71,26 @@ class KafkaFeed:
         *,
         session_timeout_ms: int = 45_000,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._group = group
         self._session_timeout_ms = session_timeout_ms
         self._now_ms = now_ms
+        self._monotonic = monotonic
+        self.keying = Keying()
+        self._look_due = 0.0
         self._consumer: Any = None
         self._changes = Changes()
         self._member = ""  # our id in the group; empty until we have joined
         self._assigned: dict[int, int] = {}
         self._next: dict[int, int] = {}  # the offset after the last record that was given out
-        self._buffer: deque[Record] = deque()
+        self._buffer: deque[RecordBatch] = deque()
+        self._by_batches = False
+        self._tries: dict[
+            int, tuple[int, int]
+        ] = {}  # by partition: the offset of a bad batch, and how often it was met
         self._dead_letters = DeadLetterTopic(bootstrap, topic)
 
     def open(self) -> None:
@@ -104,6 +124,7 @@ class KafkaFeed:
                     raise UnavailableError(
                         f"Kafka at {self._bootstrap} has no topic {self._topic}: create it, or start `edgepath receive`"
                     )
+                self._by_batches = install(consumer, self._now_ms, self._look)
                 consumer.subscribe([self._topic], listener=Listener(self._changes))
             except BaseException:
                 consumer.close(autocommit=False, timeout_ms=1000)
@@ -130,12 +151,20 @@ class KafkaFeed:
         Raises:
             UnavailableError, ConfigurationError: Kafka does not answer or refuses; nothing was lost, poll again.
         """
+        return [record for batch in self.poll_batches(timeout_seconds, max_bytes) for record in batch.records()]
+
+    def poll_batches(self, timeout_seconds: float, max_bytes: int) -> Sequence[RecordBatch]:
+        """The same as columns; no batch is empty.
+
+        Raises:
+            UnavailableError, ConfigurationError: as :meth:`poll`.
+        """
         if self._follow():
             return ()
         if max_bytes <= 0:
-            self._read(max(timeout_seconds, _ALIVE_SECONDS), paused=True)
+            self._read(max(timeout_seconds, _ALIVE_SECONDS), 1, paused=True)
         elif not self._buffer:
-            self._read(timeout_seconds, paused=False)
+            self._read(timeout_seconds, max_bytes, paused=False)
         if self._follow() or max_bytes <= 0:
             return ()
         return self._give(max_bytes)
@@ -192,16 +221,25 @@ class KafkaFeed:
 
     def lag(self) -> int:
         """Records that wait to be polled, as far as the last fetches told."""
+        return sum(self.lags().values())
+
+    def lags(self) -> Mapping[int, int]:
+        """The same for each partition."""
         if self._consumer is None:
-            return 0
-        waiting = 0
-        for partition in self._assigned:
+            return {}
+        waiting = {}
+        for partition, committed in self._assigned.items():
             try:
                 end = self._consumer.highwater(TopicPartition(self._topic, partition))
             except (errors.IllegalStateError, KeyError):  # on its way to another member
                 continue
-            waiting += max(0, (end or 0) - self._next.get(partition, self._assigned[partition]))
+            waiting[partition] = max(0, (end or 0) - self._next.get(partition, committed))
         return waiting
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group knows us, with partitions or without."""
+        return bool(self._member)
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
@@ -216,7 +254,7 @@ class KafkaFeed:
             for partition in change.partitions:
                 self._assigned.pop(partition, None)
                 self._next.pop(partition, None)
-        self._buffer = deque(record for record in self._buffer if record.partition not in change.partitions)
+        self._buffer = deque(batch for batch in self._buffer if batch.partition not in change.partitions)
         _log.info("topic %s: %s %s", self._topic, "got" if change.came else "gave up", sorted(change.partitions))
         self._changes.done(change)
         return True
@@ -254,36 +292,84 @@ class KafkaFeed:
                 committed = self._consumer.beginning_offsets([place], timeout_ms=_REQUEST_MS)[place]
         return int(committed)
 
-    def _read(self, timeout_seconds: float, *, paused: bool) -> None:
+    def _read(self, timeout_seconds: float, max_bytes: int, *, paused: bool) -> None:
         """Let Kafka work for a while; what it brings goes into the buffer."""
         if self._consumer is None:
             return
+        # What is fetched is decoded as it is taken: no more at once than the caller has room for.
+        most = min(max(max_bytes // GROUP_BYTES, 1), _FETCH_GROUPS) if self._by_batches else _FETCH_RECORDS
+        fetched: Mapping[Any, Sequence[Any]] = {}
         with translated(self._bootstrap, f"read topic {self._topic}"):
             held = self._consumer.assignment() if paused else ()
             for place in held:
                 with suppress(KeyError):  # lost between the two statements
                     self._consumer.pause(place)
             try:
-                fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000))
+                fetched = self._consumer.poll(timeout_ms=round(timeout_seconds * 1000), max_records=most)
+            except BadBatchError as error:
+                self._meet(error)
             finally:
                 for place in held:
                     with suppress(KeyError):
                         self._consumer.resume(place)
             self._notice_eviction()
-        for place, messages in fetched.items():
-            self._buffer.extend(self._record(place.partition, message) for message in messages)
+        for found in fetched.values():
+            if self._by_batches:
+                self._buffer.extend(found)
+            else:
+                self._buffer.extend(batches_of([self._record(message) for message in found]))
+                self._sample(found[0].partition, partial(_keys, found[:_SAMPLE_KEYS]))
 
-    def _record(self, partition: int, message: Any) -> Record:
+    def _meet(self, error: BadBatchError) -> None:
+        """A batch cannot be decoded: fetch it again, and in the end put it aside whole and go on behind it.
+
+        Raises:
+            UnavailableError: it could not be put aside, or nobody knows where the next one begins.
+        """
+        bad = error.record
+        offset, tries = self._tries.get(bad.partition, (-1, 0))
+        tries = tries + 1 if offset == bad.offset else 1
+        self._tries[bad.partition] = bad.offset, tries
+        if tries < _TRIES:
+            _log.warning("topic %s: %s; it is fetched again", self._topic, error)
+            return
+        place = TopicPartition(self._topic, bad.partition)
+        if not bad.offset < error.next_offset <= (self._consumer.highwater(place) or 0):
+            raise UnavailableError(
+                f"Kafka at {self._bootstrap} gives what is damaged: {error}; see the broker's log files"
+            )
+        self.reject(bad, f"a batch of messages that cannot be decoded: {error.reason}")
+        _log.error("topic %s: %s; it was put aside", self._topic, error)
+        self._consumer.seek(place, error.next_offset)
+
+    def _look(self, partition: int, payload: bytes | memoryview) -> None:
+        self._sample(partition, lambda: keys_of(payload, _SAMPLE_KEYS))
+
+    def _sample(self, partition: int, keys: Callable[[], list[bytes | None]]) -> None:
+        """Now and then let :attr:`keying` see a few keys."""
+        now = self._monotonic()
+        if now >= self._look_due:
+            self._look_due = now + _SAMPLE_SECONDS
+            partitions = len(self._consumer.partitions_for_topic(self._topic) or ())
+            self.keying.saw_keys([KeySample(partition, key, partitions) for key in keys()])
+
+    def _record(self, message: Any) -> Record:
         timestamp = message.timestamp
         arrival_ms = timestamp if timestamp is not None and timestamp >= 0 else self._now_ms()
-        return Record(partition, message.offset, arrival_ms, message.value or b"")
+        return Record(message.partition, message.offset, arrival_ms, message.value or b"")
 
-    def _give(self, max_bytes: int) -> list[Record]:
-        records: list[Record] = []
+    def _give(self, max_bytes: int) -> list[RecordBatch]:
+        given: list[RecordBatch] = []
         room = max_bytes
-        while self._buffer and (not records or len(self._buffer[0].value) <= room):
-            record = self._buffer.popleft()
-            records.append(record)
-            room -= len(record.value)
-            self._next[record.partition] = record.offset + 1
-        return records
+        while self._buffer and (not given or len(self._buffer[0].values[0]) <= room):
+            batch, rest = self._buffer.popleft().cut(room)
+            if rest is not None:
+                self._buffer.appendleft(rest)
+            given.append(batch)
+            room -= batch.size
+            self._next[batch.partition] = batch.next_offset
+        return given
+
+
+def _keys(messages: Sequence[Any]) -> list[bytes | None]:
+    return [message.key for message in messages]

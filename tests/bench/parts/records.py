@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, RecordBatch, batches_of
 from tests.bench import workload
 
 SPANS_A_SECOND: Final = 20_000
@@ -57,6 +57,10 @@ class FileFeed:
                 room -= len(record.value)
         return got
 
+    def poll_batches(self, timeout_seconds: float, max_bytes: int) -> Sequence[RecordBatch]:
+        """As :meth:`telemetry.feeds.base.Feed.poll_batches`."""
+        return batches_of(self.poll(timeout_seconds, max_bytes))
+
     def assigned(self) -> Mapping[int, int]:
         """As :meth:`telemetry.feeds.base.Feed.assigned`."""
         return {number: self.committed.get(number, 0) for number in range(self._partitions)}
@@ -76,6 +80,15 @@ class FileFeed:
     def lag(self) -> int:
         """At least one until the end: nobody counts them."""
         return 0 if self.ended else 1
+
+    def lags(self) -> Mapping[int, int]:
+        """As :meth:`lag`."""
+        return {0: self.lag()}
+
+    @property
+    def joined(self) -> bool:
+        """True."""
+        return True
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,12 +1,12 @@
 """What the pipeline relies on of every feed: the journal, and the fake that stands for Kafka in the unit tests."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from telemetry.feeds.base import Feed, Record
+from telemetry.feeds.base import Feed, Record, RecordBatch
 from telemetry.feeds.journal import Journal
 from tests.support.fake_feed import FakeFeed, Topic
 
@@ -55,6 +55,27 @@ class FeedContract(ABC):
         assert [size for poll in polls for size in poll] == [10, 10, 10, 500, 10]
         assert all(sum(poll) <= 20 or len(poll) == 1 for poll in polls)
 
+    def test_batches_are_the_same_records_as_columns(self, feed: Feed) -> None:
+        """Bounded alike; no batch is empty; either way of polling goes on where the other stopped."""
+        sizes = (10, 10, 10, 500, 10, 0, 3)
+        for number, size in enumerate(sizes):
+            self.put(b"%d" % number * size)
+        first = feed.poll(0, 20)
+        polls: list[Sequence[RecordBatch]] = []
+        while batches := feed.poll_batches(0, 20):
+            polls.append(batches)
+        records = [record for batches in polls for batch in batches for record in batch.records()]
+        assert [len(record.value) for record in [*first, *records]] == list(sizes)
+        assert [record.value for record in records] == [value for b in polls for batch in b for value in batch.values]
+        assert all(len(batch) for batches in polls for batch in batches)
+        for batches in polls:
+            size = sum(batch.size for batch in batches)
+            assert size == sum(len(value) for batch in batches for value in batch.values)
+            assert size <= 20 or sum(map(len, batches)) == 1
+        assert [r.offset for r in records] == sorted({r.offset for r in records} - {r.offset for r in first})
+        assert self.everything(self.restart()) == [*first, *records]
+        assert not feed.poll_batches(0, 0)
+
     def test_nothing_is_given_where_nothing_is_asked_for(self, feed: Feed) -> None:
         """How a full pipeline waits: not one record more, and none is lost."""
         self.put(b"a")
@@ -71,6 +92,8 @@ class FeedContract(ABC):
         assert feed.lag() == 3
         assert len(feed.poll(0, 2)) == 2
         assert feed.lag() == 1
+        assert dict(feed.lags()) == dict.fromkeys(feed.assigned(), 1)
+        assert feed.joined
         self.everything(feed)
         assert feed.lag() == 0
         assert not feed.poll(0, 1000)

@@ -72,7 +72,7 @@ class TestMigrations:
         for _, name, sql in tables.migrations():
             for statement in tables.statements(sql):
                 if "CREATE TABLE" in statement:
-                    assert "non_replicated_deduplication_window = 10000" in statement, name
+                    assert "non_replicated_deduplication_window = 50000" in statement, name
 
     def test_statements_are_cut_at_the_end_of_a_line_and_without_comments(self) -> None:
         sql = "-- one; two;\nSELECT 1; \n\n  -- three\nSELECT ';' AS a\n  , 2;\nSELECT 3"

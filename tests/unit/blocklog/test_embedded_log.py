@@ -1,0 +1,16 @@
+"""The block log's contract on the embedded store."""
+
+import pytest
+
+from telemetry.store.base import Store
+from telemetry.store.embedded import EmbeddedStore
+from tests.support.blocklog_contract import BlockLogContract
+
+
+class TestEmbeddedLog(BlockLogContract):
+    """In this process."""
+
+    @pytest.fixture
+    def store(self, embedded_store: EmbeddedStore) -> Store:
+        """A new database with the schema."""
+        return embedded_store
