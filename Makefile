@@ -35,7 +35,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "[4/5] edgepath itself"
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@echo "[5/5] the engine's compiled code, once for a version: half a minute"
-	@$(BIN)/python -m telemetry.engine.warm
+	@$(BIN)/python -m telemetry.pipeline.warm
 	@touch $@
 	@echo "ready: $(BIN)/edgepath"
 

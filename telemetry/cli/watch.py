@@ -174,6 +174,7 @@ def watch(
             blindness=True,
             drills=True,
             blind_seconds=blind_after,
+            keep_events=True,
         )
         stopping = threading.Event()
         if not once:

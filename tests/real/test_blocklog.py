@@ -99,7 +99,7 @@ class TestZombies:
         block = block_of(lease, 2, [path(1), path(2)])
         log.append(block)
         stale = BlockLog(SqlLogTables(store, STALE_PATHS, TOPIC))
-        stale._tried[0] = (2, lease.writer)
+        stale._tried[lease.writer] = 2
         forget(store)
         before = rows_of(store)
         stale.append(block)

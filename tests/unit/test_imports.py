@@ -38,6 +38,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry.engine": (
         *_CORE,
         "telemetry.compiled",
+        "telemetry.redaction",
         "telemetry.domain",
         "telemetry.store",
         "telemetry.blocklog.model",
