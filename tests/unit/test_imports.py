@@ -34,6 +34,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry.store": (*_CORE, "telemetry.domain"),
     "telemetry.blocklog": (*_CORE, "telemetry.domain", "telemetry.store"),
     "telemetry.feeds": (*_CORE, "telemetry.compiled", "telemetry.domain", "telemetry.redaction"),
+    "telemetry.adapt": (*_CORE, "telemetry.redaction"),
     "telemetry.engine": (
         *_CORE,
         "telemetry.compiled",
@@ -46,7 +47,6 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),
     "telemetry.pipeline": (*_STEPS, "telemetry.observe.model"),
     "telemetry.observe": (*_CORE, "telemetry.sdk"),
-    "telemetry.adapt": (*_CORE, "telemetry.redaction"),
     "telemetry.web": (*_STEPS, "telemetry.pipeline", "dashboards"),
     "telemetry.demo": (*_STEPS, "telemetry", "telemetry.pipeline", "telemetry.sdk", "alerts"),
     "telemetry.app": (

@@ -41,7 +41,7 @@ def check(out: str) -> None:
     """The service saw nothing of it, and every span is accounted for."""
     result = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
     assert result["slowest"] < 1  # the machine's own hiccups; a wait for the endpoint would be 10 s
-    assert result["configured"] < 5
+    assert result["configured"] < 10  # imports, on a busy machine; a wait for the endpoint would come on top
     assert result["flush"] < 2
     assert result["exit"] < 3
     assert (result["dropped"], result["exported"]) == (3000, 0)
