@@ -77,7 +77,9 @@ def _start(folder: Path, parts: contextlib.ExitStack) -> Servers:
     try:
         broker.prepare()
     except (ConfigurationError, UnavailableError) as error:
-        raise Missing("Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository") from error
+        raise Missing(
+            "Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository"
+        ) from error
     if url := os.environ.get("CLICKHOUSE_URL"):
         pid = 0
     else:
