@@ -7,7 +7,7 @@ from alerts.sli_reads import Group
 from alerts.sli_views import END_SECONDS, MAX_DURATION_SECONDS
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
-from telemetry.store.tables import REQUEST_PATHS
+from telemetry.store.tables import REQUEST_PATHS, holds
 from telemetry.vocabulary import Tier
 
 EXAMPLES = 3
@@ -22,7 +22,7 @@ class Blame:
         tier, component, pop, reason: as in ``request_paths``; of a slow path that did not fail, the hop (short of the API)
             that took longest, with the reason ``slow``.
         requests: weighted by sampling.
-        paths: stored rows.
+        paths: stored rows that hold.
     """
 
     tier: str
@@ -48,6 +48,10 @@ def blame(store: Store, slo: Slo, group: Group, start: float, end: float) -> tup
         UnavailableError: ClickHouse does not answer.
     """
     split = f"AND p.{slo.group_by} = {{value:String}} " if slo.group_by else ""
+    within = (
+        "start >= fromUnixTimestamp64Milli({earliest:Int64}, 'UTC') "
+        "AND start < fromUnixTimestamp64Milli({to:Int64} * 1000, 'UTC')"
+    )
     sql = (
         "WITH arrayMap((t, s, r, n) -> if(t = {api:String}, 0, s + r + n), p.hops.tier, p.hops.self_ns, p.hops.retry_ns,"  # noqa: S608
         " p.hops.network_ns) AS spent, indexOf(spent, arrayMax(spent)) AS longest, p.blamed_tier = '' AS slow "
@@ -56,8 +60,7 @@ def blame(store: Store, slo: Slo, group: Group, start: float, end: float) -> tup
         "if(slow, p.hops.pop[longest], p.blamed_pop) AS place, "
         "if(slow, 'slow', p.blame_reason) AS reason, sum(p.weight) AS requests, toInt64(count()) AS paths, "
         f"groupArray({EXAMPLES})(lower(hex(p.trace_id))) AS traces FROM {REQUEST_PATHS} AS p "
-        "WHERE p.start >= fromUnixTimestamp64Milli({earliest:Int64}, 'UTC') "
-        "AND p.start < fromUnixTimestamp64Milli({to:Int64} * 1000, 'UTC') "
+        f"WHERE {within} AND {holds(within, 'p')} "
         f"AND {END_SECONDS} >= {{from:Int64}} AND {END_SECONDS} < {{to:Int64}} "
         f"AND p.environment = {{environment:String}} {split}AND {slo.bad_sql()} "
         f"GROUP BY tier, component, place, reason ORDER BY requests DESC, tier, component, place, reason LIMIT {LIMIT}"

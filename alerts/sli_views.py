@@ -5,20 +5,22 @@ A request that hung for 30 s is known to have failed only at its end; counted at
 window that was judged long ago. Every reader of these buckets, the blame query included, uses :data:`END_SECONDS`.
 
 **Every path once.** A view sees what is inserted after it was made; what was there before is backfilled from
-``request_paths``. Between the two lies a cut in ``stored``, the time at which a row was inserted: the view takes rows
-stored at or after the cut, the backfill the rows before it. The cut is put ``settle_seconds`` into the future and the
-backfill waits as long again after it, so that no insert is under way on the wrong side of the view's making or of the
-backfill's reading.
+``request_paths``. Between the two lies a cut in ``stored``, the time at which a row was logged: the view takes rows
+stored at or after the cut, the backfill the rows before it. A row keeps its ``stored`` whenever and however often it comes
+to ``request_paths``, so both agree about every row. The cut is put ``settle_seconds`` into the future and the
+backfill waits as long again after it, and until every block that was logged before the cut is in ``request_paths``: no
+insert is under way on the wrong side of the view's making or of the backfill's reading.
+
+**Restated paths.** A row with ``sign`` -1 takes back what the row that it repeats has added; each counts on its own side of
+the cut.
 
 **Limits**, honestly:
 
-- An insert that takes longer than ``settle_seconds`` from its ``stored`` to its end while a view is being made, or clocks
-  (of whoever calls :func:`sync` and of whoever fills ``stored``) further apart than that, can make a path count twice or
-  not at all.
+- An insert into the log that takes longer than ``settle_seconds`` while a view is being made, or clocks (of whoever calls
+  :func:`sync` and of whoever fills ``stored``) further apart than that, can make a path count twice or not at all.
 - When an SLO is changed, an insert that is under way while the old view is dropped may leave its block in the new counts.
-- A block that a crash cut off and that is sent again across a cut may be stored with its first ``stored`` and be seen by
-  the view with its second.
 - ``request_paths`` is kept 30 days: a changed SLO loses its older counts, as they meant something else.
+- Two watchers that call :func:`sync` while a backfill takes longer than :data:`RESUME_SECONDS` count it twice.
 - Until :attr:`SyncReport.pending_until` a new SLO's counts are incomplete; call :func:`sync` again then.
 - One set of SLOs a database: views of SLOs that are not named are dropped (their counts stay until the name is used
   again).
@@ -34,10 +36,13 @@ from alerts.filters import to_sql
 from alerts.filters.sql import text_literal
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
-from telemetry.store.tables import REQUEST_PATHS, SLI_1M
+from telemetry.store.tables import DEDUPLICATION_WINDOW, PATH_LOG, REQUEST_PATHS, SLI_1M, columns
 
 SETTLE_SECONDS: Final = 5.0
 MAX_DURATION_SECONDS: Final = 3600
+RESUME_SECONDS: Final = 600
+"""For so long after its beginning a backfill that was cut short is gone on with; later its tokens may be forgotten, and the SLO
+is counted anew."""
 PREFIX: Final = "sli_1m_view_"
 
 END_SECONDS: Final = (
@@ -46,13 +51,16 @@ END_SECONDS: Final = (
 )
 """SQL: when a path of ``request_paths AS p`` ended, in whole seconds since the epoch."""
 
-_COLUMNS: Final = "slo, bucket, environment, dimension, value, good, total, good_paths, total_paths"
+_COLUMNS: Final = tuple(columns(SLI_1M))
 _FORGET: Final = f"DELETE FROM {SLI_1M} WHERE slo = {{slo:String}}"  # noqa: S608 - the table's name is ours
-# One block an insert, so that its token drops it whole when a crash makes us send it again.
-_ONE_BLOCK: Final = (
-    "max_insert_threads = 1, insert_deduplicate = 1, async_insert = 0, max_block_size = 4000000, "
-    "max_insert_block_size = 4000000, min_insert_block_size_rows = 4000000, min_insert_block_size_bytes = 4000000000"
+_UNDRIVEN: Final = (
+    f"SELECT count() FROM (SELECT DISTINCT topic, partition, block, writer FROM {PATH_LOG} WHERE kind = 'path' "  # noqa: S608
+    "AND stored < fromUnixTimestamp64Milli({cut:Int64}, 'UTC') AND (topic, partition, block) IN "
+    f"(SELECT topic, partition, max(block) FROM {PATH_LOG} GROUP BY topic, partition)) "
+    f"WHERE (topic, partition, block, writer) NOT IN (SELECT topic, partition, block, writer FROM {REQUEST_PATHS} "
+    f"WHERE block IN (SELECT max(block) FROM {PATH_LOG} GROUP BY topic, partition))"
 )
+"""Blocks that were logged before a cut and are not in ``request_paths`` yet: only the last one of a partition can be."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,15 @@ class _View:
     definition: str
     cut_ms: int
     backfilled: bool
+    begun_ms: int = 0  # when its backfill began, 0 if it has not
 
     def comment(self) -> str:
-        return json.dumps(
-            {"slo": self.slo, "definition": self.definition, "cut_ms": self.cut_ms, "backfilled": self.backfilled}
-        )
+        told = {"slo": self.slo, "definition": self.definition, "cut_ms": self.cut_ms, "backfilled": self.backfilled}
+        return json.dumps(told | {"begun_ms": self.begun_ms})
+
+    def abandoned(self, now: float) -> bool:
+        """Whether a backfill was cut short too long ago to be gone on with."""
+        return not self.backfilled and 0 < self.begun_ms < (now - RESUME_SECONDS) * 1000
 
 
 def sync(
@@ -110,23 +122,26 @@ def sync(
     views = _views(store)
     wanted = {slo.name: _definition(slo, resolution_seconds) for slo in slos}
     dropped = []
+    good = [v for v in views if wanted.get(v.slo) == v.definition and not v.abandoned(now)]
     for view in views:
-        if wanted.get(view.slo) != view.definition:
+        if view not in good:
             store.execute(f"DROP VIEW IF EXISTS {view.name}")
             dropped.append(view.slo)
-    kept = {v.slo for v in views if wanted.get(v.slo) == v.definition}
+    kept = {v.slo for v in good}
     created = [slo for slo in slos if slo.name not in kept]
     for slo in created:
         cut_ms = round((now + settle_seconds) * 1000)
         store.execute(_FORGET, {"slo": slo.name})
         _create(store, slo, resolution_seconds, cut_ms)
+    _remember(store, len(slos))
     # Read back: with two at once, the first one's cut is the one that holds.
-    waiting = [v for v in (_views(store) if created else views) if not v.backfilled and v.slo in wanted]
+    waiting = [v for v in (_views(store) if created else good) if not v.backfilled and v.slo in wanted]
     by_name = {slo.name: slo for slo in slos}
-    ready = [v for v in waiting if now >= v.cut_ms / 1000 + settle_seconds]
+    settled = [v for v in waiting if now >= v.cut_ms / 1000 + settle_seconds]
+    ready = [v for v in settled if not store.query(_UNDRIVEN, {"cut": v.cut_ms}).scalar()]
     for view in ready:
         _backfill(store, by_name[view.slo], resolution_seconds, view, now)
-    later = [v.cut_ms / 1000 + settle_seconds for v in waiting if v not in ready]
+    later = [max(now, v.cut_ms / 1000) + settle_seconds for v in waiting if v not in ready]
     return SyncReport(
         created=_unique(s.name for s in created if s.name not in dropped),
         replaced=_unique(s.name for s in created if s.name in dropped),
@@ -134,6 +149,24 @@ def sync(
         backfilled=_unique(v.slo for v in ready),
         pending_until=max(later) if later else None,
     )
+
+
+def _remember(store: Store, slos: int) -> None:
+    """Make the deduplication window of ``sli_1m`` reach as far back as that of other tables: each view adds a block to it."""
+    wanted = DEDUPLICATION_WINDOW * max(1, slos)
+    told = store.query(
+        "SELECT extract(engine_full, 'non_replicated_deduplication_window = (\\\\d+)') FROM system.tables "
+        "WHERE database = currentDatabase() AND name = {table:String}",
+        {"table": SLI_1M},
+    ).rows
+    if told and told[0][0] and int(told[0][0]) < wanted:
+        store.execute(f"ALTER TABLE {SLI_1M} MODIFY SETTING non_replicated_deduplication_window = {wanted}")
+
+
+def counted(store: Store, slos: Iterable[Slo], resolution_seconds: int) -> set[str]:
+    """Names of those that ``sli_1m`` counts as they are written now, with their history. Raises as :func:`sync` does."""
+    views = {(v.slo, v.definition) for v in _views(store) if v.backfilled}
+    return {slo.name for slo in slos if (slo.name, _definition(slo, resolution_seconds)) in views}
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
@@ -148,15 +181,16 @@ def select_sql(slo: Slo, resolution_seconds: int) -> str:
         f"SELECT {text_literal(slo.name)} AS slo,\n"
         f"  toDateTime(intDiv({END_SECONDS}, {resolution_seconds}) * {resolution_seconds}, 'UTC') AS bucket,\n"
         f"  p.environment AS environment, {dimension} AS dimension, {value} AS value,\n"
-        f"  sumIf(p.weight, {good}) AS good, sum(p.weight) AS total,\n"
-        f"  countIf({good}) AS good_paths, count() AS total_paths\n"
+        f"  sumIf(p.weight * p.sign, {good}) AS good, sum(p.weight * p.sign) AS total,\n"
+        f"  sumIf(p.sign, {good}) AS good_paths, sum(p.sign) AS total_paths,\n"
+        f"  sumIf(p.weight * p.weight * p.sign, {good}) AS good_squares, sum(p.weight * p.weight * p.sign) AS total_squares\n"
         f"FROM {REQUEST_PATHS} AS p"
     )
 
 
 def _definition(slo: Slo, resolution_seconds: int) -> str:
     """Hash of everything that decides what is counted."""
-    text = select_sql(slo, resolution_seconds) + to_sql(slo.total)
+    text = select_sql(slo, resolution_seconds) + slo.total_sql()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -173,7 +207,14 @@ def _view(name: str, comment: str) -> _View:
     """A view; one whose comment is not ours belongs to no SLO and will be dropped."""
     try:
         told = json.loads(comment)
-        return _View(name, str(told["slo"]), str(told["definition"]), int(told["cut_ms"]), bool(told["backfilled"]))
+        return _View(
+            name,
+            str(told["slo"]),
+            str(told["definition"]),
+            int(told["cut_ms"]),
+            bool(told["backfilled"]),
+            int(told["begun_ms"]),
+        )
     except (ValueError, KeyError, TypeError):
         return _View(name, "", "", 0, backfilled=True)
 
@@ -185,29 +226,37 @@ def _create(store: Store, slo: Slo, resolution_seconds: int, cut_ms: int) -> Non
     store.execute(
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {SLI_1M} COMMENT {text_literal(view.comment())} AS\n"
         f"{select_sql(slo, resolution_seconds)}\n"
-        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {to_sql(slo.total)}\n"
+        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {slo.total_sql()}\n"
         f"GROUP BY slo, bucket, environment, dimension, value"
     )
 
 
 def _backfill(store: Store, slo: Slo, resolution_seconds: int, view: _View, now: float) -> None:
-    """Count what was stored before the cut, a day of starts at a time. Doing a day again is dropped by its token."""
+    """Count what was stored before the cut, an hour of starts at a time. Doing an hour again is dropped by its token."""
+    if not view.begun_ms:
+        view = replace(view, begun_ms=round(now * 1000))
+        _note(store, view)
     before = f"p.stored < fromUnixTimestamp64Milli({view.cut_ms}, 'UTC')"
     # Hostile timestamps lie in any year; no SLO looks further back than the counts are kept.
-    days = store.query(
-        f"SELECT DISTINCT intDiv(toUnixTimestamp64Nano(p.start), 86400000000000) AS day FROM {REQUEST_PATHS} AS p "  # noqa: S608
-        f"WHERE {before} AND day BETWEEN {{from:Int64}} AND {{to:Int64}} ORDER BY day",
-        {"from": int(now // 86400) - 400, "to": int(now // 86400) + 1},
+    hours = store.query(
+        f"SELECT DISTINCT intDiv(toUnixTimestamp64Nano(p.start), 3600000000000) AS hour FROM {REQUEST_PATHS} AS p "  # noqa: S608
+        f"WHERE {before} AND hour BETWEEN {{from:Int64}} AND {{to:Int64}} ORDER BY hour",
+        {"from": int(now // 3600) - 400 * 24, "to": int(now // 3600) + 24},
     ).rows
-    for (day,) in days:
-        first, last = int(day) * 86_400_000, (int(day) + 1) * 86_400_000
-        token = f"sli-backfill:{slo.name}:{view.definition}:{view.cut_ms}:{day}"
-        store.execute(
-            f"INSERT INTO {SLI_1M} ({_COLUMNS})\n{select_sql(slo, resolution_seconds)}\n"
+    for (hour,) in hours:
+        first, last = int(hour) * 3_600_000, (int(hour) + 1) * 3_600_000
+        store.insert_select(
+            SLI_1M,
+            _COLUMNS,
+            f"{select_sql(slo, resolution_seconds)}\n"
             f"WHERE {before} AND p.start >= fromUnixTimestamp64Milli({first}, 'UTC')"
-            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {to_sql(slo.total)}\n"
-            f"GROUP BY slo, bucket, environment, dimension, value ORDER BY bucket, environment, value\n"
-            f"SETTINGS {_ONE_BLOCK}, insert_deduplication_token = {text_literal(token)}"
+            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {slo.total_sql()}\n"
+            f"GROUP BY slo, bucket, environment, dimension, value ORDER BY bucket, environment, value",
+            token=f"sli-backfill:{slo.name}:{view.definition}:{view.cut_ms}:{hour}",
         )
-    done = replace(view, backfilled=True)
-    store.execute(f"ALTER TABLE {view.name} MODIFY COMMENT {text_literal(done.comment())}")
+    _note(store, replace(view, backfilled=True))
+
+
+def _note(store: Store, view: _View) -> None:
+    """Write down how far a view's backfill is."""
+    store.execute(f"ALTER TABLE {view.name} MODIFY COMMENT {text_literal(view.comment())}")

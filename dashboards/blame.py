@@ -4,7 +4,7 @@
 
 from typing import Final
 
-from dashboards.queries import FAILED, PLACE_AND_OUTCOME, filled, path_rows, per_second
+from dashboards.queries import FAILED, PLACE_AND_OUTCOME, SIGNED, filled, path_rows, per_second
 
 SERIES: Final = 8
 """How many blamed places are drawn by name; the rest is one series."""
@@ -17,7 +17,7 @@ def blamed_over_time() -> str:
     """Failed requests a second by the tier and PoP blamed; the greatest :data:`SERIES` by name, the rest as "other"."""
     rows = path_rows(
         f"$__timeInterval(minute) AS time, {_WHO} AS who, sum(requests) AS v",
-        f"$__timeInterval(start) AS time, {_WHO} AS who, sum(weight) AS v",
+        f"$__timeInterval(start) AS time, {_WHO} AS who, sum({SIGNED}) AS v",
         "time, who",
         where=_WHERE,
     )
@@ -35,7 +35,7 @@ def blamed_components() -> str:
     place = "blamed_tier AS tier, blamed_pop AS where_, blamed_component AS component, blame_reason AS reason"
     rows = path_rows(
         f"{place}, sum(requests) AS n",
-        f"{place}, sum(weight) AS n",
+        f"{place}, sum({SIGNED}) AS n",
         "tier, where_, component, reason",
         where=_WHERE,
     )

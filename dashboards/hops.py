@@ -6,17 +6,19 @@ from typing import Final
 
 from dashboards.queries import (
     FAILED,
+    IN_RANGE,
     LEVELS,
     P50,
     P99,
     PLACE,
     PLACE_AND_OUTCOME,
-    WEIGHT,
+    QUANTILE_WEIGHT,
+    SIGNED,
     filled,
     hop_rows,
     path_rows,
 )
-from telemetry.store.tables import REQUEST_PATHS
+from telemetry.store.tables import REQUEST_PATHS, holds
 from telemetry.vocabulary import DEFAULT_TIERS
 
 TIER_ORDER: Final = "[" + ", ".join(f"'{tier}'" for tier in DEFAULT_TIERS) + "]"
@@ -39,12 +41,12 @@ def time_by_hop() -> str:
     hops = hop_rows(
         f"$__timeInterval(minute) AS time, toString(tier) AS tier_, arrayJoin({_parts('', '')}) AS part",
         f"$__timeInterval(start) AS time, toString(hops.tier) AS tier_, "
-        f"arrayJoin({_parts('hops.', ' * weight')}) AS part",
+        f"arrayJoin({_parts('hops.', f' * {SIGNED}')}) AS part",
         "time, tier_",
     )
     paths = path_rows(
         "$__timeInterval(minute) AS time, '' AS name, 0. AS ns, sum(requests) AS requests_",
-        "$__timeInterval(start) AS time, '' AS name, 0. AS ns, sum(weight) AS requests_",
+        f"$__timeInterval(start) AS time, '' AS name, 0. AS ns, sum({SIGNED}) AS requests_",
         "time",
         where=PLACE,
     )
@@ -63,12 +65,12 @@ def time_by_tier() -> str:
     hops = hop_rows(
         "toString(tier) AS name, sum(self_ns) + sum(network_ns) + sum(retry_ns) AS ns, 0. AS requests_",
         "toString(hops.tier) AS name, "
-        "sum((hops.self_ns + hops.network_ns + hops.retry_ns) * weight) AS ns, 0. AS requests_",
+        f"sum((hops.self_ns + hops.network_ns + hops.retry_ns) * {SIGNED}) AS ns, 0. AS requests_",
         "name",
     )
     paths = path_rows(
         "'' AS name, 0. AS ns, sum(requests) AS requests_",
-        "'' AS name, 0. AS ns, sum(weight) AS requests_",
+        f"'' AS name, 0. AS ns, sum({SIGNED}) AS requests_",
         "name",
         where=PLACE,
     )
@@ -87,11 +89,11 @@ def hop_table() -> str:
         f"quantilesBFloat16WeightedMerge({LEVELS})(network_quantiles) AS net, "
         f"sum(failed) AS n_failed, sum(blamed) AS n_blamed, sum(attempts) AS n_attempts",
         f"toString(hops.tier) AS tier_, toString(hops.pop) AS pop_, toString(hops.component) AS component_, "
-        f"sum(weight) AS n, quantilesBFloat16Weighted({LEVELS})(hops.self_ns, {WEIGHT}) AS q, "
-        f"quantilesBFloat16Weighted({LEVELS})(hops.network_ns, {WEIGHT}) AS net, "
-        f"sumIf(weight, hops.failed) AS n_failed, "
-        f"sumIf(weight, {FAILED} AND hops.tier = blamed_tier AND hops.component = blamed_component "
-        f"AND hops.pop = blamed_pop) AS n_blamed, sum(hops.attempts * weight) AS n_attempts",
+        f"sum({SIGNED}) AS n, quantilesBFloat16Weighted({LEVELS})(hops.self_ns, {QUANTILE_WEIGHT}) AS q, "
+        f"quantilesBFloat16Weighted({LEVELS})(hops.network_ns, {QUANTILE_WEIGHT}) AS net, "
+        f"sumIf({SIGNED}, hops.failed) AS n_failed, "
+        f"sumIf({SIGNED}, {FAILED} AND hops.tier = blamed_tier AND hops.component = blamed_component "
+        f"AND hops.pop = blamed_pop) AS n_blamed, sum(hops.attempts * {SIGNED}) AS n_attempts",
         "tier_, pop_, component_",
     )
     return (
@@ -117,7 +119,7 @@ def slowest_requests() -> str:
     """The requests with the longest edge time in the range."""
     return (
         f'SELECT {_REQUEST}edge_ns AS "Edge time", total_ns AS "Total" FROM {REQUEST_PATHS}\n'
-        f"WHERE start >= $__fromTime AND start <= $__toTime AND {PLACE_AND_OUTCOME}\n"
+        f"WHERE {IN_RANGE} AND {holds(IN_RANGE)} AND {PLACE_AND_OUTCOME}\n"
         f"ORDER BY edge_ns DESC LIMIT 20"
     )
 
@@ -126,6 +128,6 @@ def failed_requests() -> str:
     """The newest failed requests of the range."""
     return (
         f'SELECT {_REQUEST}{_BLAMED} AS "Blamed", total_ns AS "Total" FROM {REQUEST_PATHS}\n'
-        f"WHERE start >= $__fromTime AND start <= $__toTime AND {PLACE_AND_OUTCOME} AND {FAILED}\n"
+        f"WHERE {IN_RANGE} AND {holds(IN_RANGE)} AND {PLACE_AND_OUTCOME} AND {FAILED}\n"
         f"ORDER BY start DESC LIMIT 20"
     )

@@ -172,7 +172,7 @@ def _where() -> list[Panel]:
             "Failed share by PoP",
             "Share of a PoP's requests that ended as edge_error, api_error or timeout. One line up: that PoP, consider "
             "draining it; all lines up: look behind the PoPs.",
-            queries.ratio_by("pop", f"sumIf(requests, {queries.FAILED})", f"sumIf(weight, {queries.FAILED})"),
+            queries.ratio_by("pop", f"sumIf(requests, {queries.FAILED})", f"sumIf({queries.SIGNED}, {queries.FAILED})"),
             (0, 14, 12, 8),
             unit="percentunit",
             label="pop",
@@ -253,7 +253,7 @@ def _why() -> list[Panel]:
             "Retries per request by PoP",
             "Attempts that did not answer, per request. A PoP whose retries climb is hiding failures that will reach "
             "clients when its retry budget is spent.",
-            queries.ratio_by("pop", "sum(retries)", "sum(retries * weight)"),
+            queries.ratio_by("pop", "sum(retries)", f"sum(retries * {queries.SIGNED})"),
             (12, 38, 12, 8),
             unit="none",
             label="pop",

@@ -29,9 +29,13 @@ REFUSED_OUTCOMES: Final = (Outcome.THROTTLED, Outcome.BLOCKED)
 BUCKET: Final = "INTERVAL $__interval_s second"
 BEGIN: Final = f"toStartOfInterval($__fromTime, {BUCKET})"
 END: Final = f"toStartOfInterval(least($__toTime, now() - {SETTLE_SECONDS}), INTERVAL least($__interval_s, 60) second)"
+IN_RANGE: Final = "start >= $__fromTime AND start <= $__toTime"
 ROLLED_UP: Final = "$__interval_s >= 60"
 DETAILED: Final = "$__interval_s < 60"
-WEIGHT: Final = "toUInt64(round(weight * 1000))"
+SIGNED: Final = "weight * sign"
+"""What a row of ``request_paths`` counts for: one that takes another back counts against it."""
+QUANTILE_WEIGHT: Final = "toUInt64(toInt64(round(weight * 1000)) * sign)"
+"""The same for quantiles, in 1/1000 of a request and modulo 2^64, as in the roll-ups (migration 0002)."""
 
 
 def quoted(outcomes: tuple[Outcome, ...]) -> str:
@@ -58,7 +62,7 @@ def within(column: str) -> str:
 
 
 def path_rows(rolled_up: str, detailed: str, group: str, *, where: str = PLACE_AND_OUTCOME) -> str:
-    """Aggregates over request paths from whichever table suits the interval.
+    """Aggregates over request paths from whichever table suits the interval, without groups that restatements emptied.
 
     Args:
         rolled_up: select list over ``path_1m``.
@@ -68,9 +72,9 @@ def path_rows(rolled_up: str, detailed: str, group: str, *, where: str = PLACE_A
     """
     by = f" GROUP BY {group}" if group else ""
     return (
-        f"SELECT {rolled_up} FROM {PATH_1M} WHERE {ROLLED_UP} AND {within('minute')} AND {where}{by}\n"
+        f"SELECT {rolled_up} FROM {PATH_1M} WHERE {ROLLED_UP} AND {within('minute')} AND {where}{by} HAVING sum(paths) > 0\n"
         f"  UNION ALL\n"
-        f"  SELECT {detailed} FROM {REQUEST_PATHS} WHERE {DETAILED} AND {within('start')} AND {where}{by}"
+        f"  SELECT {detailed} FROM {REQUEST_PATHS} WHERE {DETAILED} AND {within('start')} AND {where}{by} HAVING sum(sign) > 0"
     )
 
 
@@ -80,10 +84,11 @@ def hop_rows(rolled_up: str, detailed: str, group: str, *, where: str = PLACE) -
     In ``detailed`` a hop's columns are ``hops.tier``, ``hops.self_ns`` and so on.
     """
     return (
-        f"SELECT {rolled_up} FROM {HOP_1M} WHERE {ROLLED_UP} AND {within('minute')} AND {where} GROUP BY {group}\n"
+        f"SELECT {rolled_up} FROM {HOP_1M} WHERE {ROLLED_UP} AND {within('minute')} AND {where} GROUP BY {group} "
+        f"HAVING sum(paths) > 0\n"
         f"  UNION ALL\n"
         f"  SELECT {detailed} FROM {REQUEST_PATHS} ARRAY JOIN hops\n"
-        f"  WHERE {DETAILED} AND {within('start')} AND {where} GROUP BY {group}"
+        f"  WHERE {DETAILED} AND {within('start')} AND {where} GROUP BY {group} HAVING sum(sign) > 0"
     )
 
 
@@ -114,7 +119,7 @@ def rate_by(column: str, *, where: str = PLACE_AND_OUTCOME) -> str:
     """Requests a second over time, one series a value of ``column``."""
     inner = path_rows(
         f"$__timeInterval(minute) AS time, {named(column)} AS name, sum(requests) AS n",
-        f"$__timeInterval(start) AS time, {named(column)} AS name, sum(weight) AS n",
+        f"$__timeInterval(start) AS time, {named(column)} AS name, sum({SIGNED}) AS n",
         "time, name",
         where=where,
     )
@@ -125,7 +130,7 @@ def ratio_by(column: str, rolled_up: str, detailed: str) -> str:
     """A share of requests over time, one series a value of ``column``; the arguments are weighted sums to divide."""
     inner = path_rows(
         f"$__timeInterval(minute) AS time, {named(column)} AS name, toNullable({rolled_up} / sum(requests)) AS n",
-        f"$__timeInterval(start) AS time, {named(column)} AS name, toNullable({detailed} / sum(weight)) AS n",
+        f"$__timeInterval(start) AS time, {named(column)} AS name, toNullable({detailed} / sum({SIGNED})) AS n",
         "time, name",
     )
     return filled(inner, column, "n")
@@ -137,7 +142,7 @@ def quantile_by(column: str, place: int) -> str:
         f"$__timeInterval(minute) AS time, {named(column)} AS name, "
         f"toNullable(quantilesBFloat16WeightedMerge({LEVELS})(edge_quantiles)[{place}]) AS n",
         f"$__timeInterval(start) AS time, {named(column)} AS name, "
-        f"toNullable(quantilesBFloat16Weighted({LEVELS})(edge_ns, {WEIGHT})[{place}]) AS n",
+        f"toNullable(quantilesBFloat16Weighted({LEVELS})(edge_ns, {QUANTILE_WEIGHT})[{place}]) AS n",
         "time, name",
     )
     return filled(inner, column, "n")
@@ -147,7 +152,7 @@ def edge_quantiles() -> str:
     """p50, p90 and p99 of edge time over time, a column each."""
     inner = path_rows(
         f"$__timeInterval(minute) AS time, quantilesBFloat16WeightedMerge({LEVELS})(edge_quantiles) AS q",
-        f"$__timeInterval(start) AS time, quantilesBFloat16Weighted({LEVELS})(edge_ns, {WEIGHT}) AS q",
+        f"$__timeInterval(start) AS time, quantilesBFloat16Weighted({LEVELS})(edge_ns, {QUANTILE_WEIGHT}) AS q",
         "time",
     )
     return (
@@ -163,9 +168,9 @@ def totals(name_rolled_up: str, name_detailed: str, group: str) -> str:
         f"sumIf(requests, {REFUSED}) AS n_refused, sum(retries) AS n_retries, sum(complete) AS n_complete, "
         f"sum(paths) AS n_paths, quantilesBFloat16WeightedMerge({LEVELS})(edge_quantiles) AS q, "
         f"toUInt32(min(minute)) AS first",
-        f"{name_detailed}sum(weight) AS n, sumIf(weight, {FAILED}) AS n_failed, "
-        f"sumIf(weight, {REFUSED}) AS n_refused, sum(retries * weight) AS n_retries, countIf(complete) AS n_complete, "
-        f"count() AS n_paths, quantilesBFloat16Weighted({LEVELS})(edge_ns, {WEIGHT}) AS q, "
+        f"{name_detailed}sum({SIGNED}) AS n, sumIf({SIGNED}, {FAILED}) AS n_failed, "
+        f"sumIf({SIGNED}, {REFUSED}) AS n_refused, sum(retries * {SIGNED}) AS n_retries, sumIf(sign, complete) AS n_complete, "
+        f"sum(sign) AS n_paths, quantilesBFloat16Weighted({LEVELS})(edge_ns, {QUANTILE_WEIGHT}) AS q, "
         f"toUInt32(toDateTime(min(start))) AS first",
         group,
     )

@@ -25,7 +25,7 @@ def column(name: str, label: str) -> Json:
     """The values of a column in the time range, the busiest first; several may be chosen."""
     sql = (
         f"SELECT toString({name}) AS value FROM {PATH_1M} WHERE minute >= $__fromTime - 60 AND minute <= $__toTime "
-        f"AND {name} != '' GROUP BY value ORDER BY sum(requests) DESC, value LIMIT 500"
+        f"AND {name} != '' GROUP BY value HAVING sum(paths) > 0 ORDER BY sum(requests) DESC, value LIMIT 500"
     )
     return _json(
         Template(

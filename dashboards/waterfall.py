@@ -7,8 +7,8 @@ A request is looked for in the chosen time range only: that, and the bloom index
 
 from typing import Final
 
-from dashboards.queries import PLACE_AND_OUTCOME
-from telemetry.store.tables import REQUEST_PATHS
+from dashboards.queries import IN_RANGE, PLACE_AND_OUTCOME
+from telemetry.store.tables import REQUEST_PATHS, holds
 
 START, RETRIES, GOING_IN, BELOW, COMING_BACK = (
     "Start",
@@ -19,14 +19,13 @@ START, RETRIES, GOING_IN, BELOW, COMING_BACK = (
 )
 """The segments of a hop's bar, in order of time; the first is only an offset and is drawn without colour."""
 
-_IN_RANGE: Final = "start >= $__fromTime AND start <= $__toTime"
 _TRACE: Final = "${trace:singlequote}"
 _SLOWEST: Final = (
-    f"(SELECT trace_id FROM {REQUEST_PATHS} WHERE {_TRACE} = '' AND {_IN_RANGE} AND {PLACE_AND_OUTCOME} "
-    f"ORDER BY edge_ns DESC LIMIT 1)"
+    f"(SELECT trace_id FROM {REQUEST_PATHS} WHERE {_TRACE} = '' AND {IN_RANGE} AND {holds(IN_RANGE)} "
+    f"AND {PLACE_AND_OUTCOME} ORDER BY edge_ns DESC LIMIT 1)"
 )
 _GIVEN: Final = f"toFixedString(substring(unhex(replaceRegexpAll({_TRACE}, '[^0-9a-fA-F]', '')), 1, 16), 16)"
-_CHOSEN: Final = f"{_IN_RANGE} AND trace_id = if({_TRACE} = '', {_SLOWEST}, {_GIVEN})"
+_CHOSEN: Final = f"{IN_RANGE} AND sign = 1 AND trace_id = if({_TRACE} = '', {_SLOWEST}, {_GIVEN})"
 
 
 def request_line() -> str:
@@ -38,7 +37,7 @@ def request_line() -> str:
         "if(blame_reason = '', '', concat(': ', blame_reason))) AS \"Blamed\", "
         'total_ns AS "Total", edge_ns AS "Edge", network_ns AS "Network", retry_ns AS "Retries", api_ns AS "API", '
         "if(complete, 'yes', arrayStringConcat(gaps, ', ')) AS \"Complete\"\n"
-        f"FROM {REQUEST_PATHS} WHERE {_CHOSEN} LIMIT 1"
+        f"FROM {REQUEST_PATHS} FINAL WHERE {_CHOSEN} LIMIT 1"
     )
 
 
@@ -58,7 +57,7 @@ def waterfall() -> str:
         f"      concat(toString(i), ' ', hops.tier[i], ' · ', hops.component[i], "
         f"if(hops.failed[i], concat(' ✗ ', toString(hops.status[i]), ' ', hops.flags[i]), '')) AS label\n"
         f"    FROM (SELECT hops.tier, hops.component, hops.offset_ns, hops.duration_ns, hops.retry_ns, hops.failed, "
-        f"hops.status, hops.flags FROM {REQUEST_PATHS} WHERE {_CHOSEN} LIMIT 1)\n"
+        f"hops.status, hops.flags FROM {REQUEST_PATHS} FINAL WHERE {_CHOSEN} LIMIT 1)\n"
         f"  )\n) ORDER BY at, label"
     )
 
@@ -70,5 +69,5 @@ def request_hops() -> str:
         'hops.flags AS "Flags", hops.error AS "Error", hops.attempts AS "Attempts", hops.duration_ns AS "Duration", '
         'hops.self_ns AS "Self", hops.network_ns AS "Network", hops.retry_ns AS "Retries", '
         'hops.unattributed_ns AS "Unattributed"\n'
-        f"FROM (SELECT * FROM {REQUEST_PATHS} WHERE {_CHOSEN} LIMIT 1) ARRAY JOIN hops"
+        f"FROM (SELECT * FROM {REQUEST_PATHS} FINAL WHERE {_CHOSEN} LIMIT 1) ARRAY JOIN hops"
     )

@@ -7,7 +7,8 @@
     ├── UnavailableError     a part we need does not answer; trying again later is right
     ├── MalformedError       bytes from outside that no retry will mend (dead letter, 400)
     ├── OverloadedError      we are full: the sender should come again after ``retry_after`` seconds
-    └── StoreError           ClickHouse refused a statement
+    ├── StoreError           ClickHouse refused a statement
+    └── FencedError          another writer has taken the partition over: forget it, start over
 """
 
 
@@ -45,3 +46,7 @@ class StoreError(EdgepathError):
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
         self.code = code
+
+
+class FencedError(EdgepathError):
+    """Another writer has taken the partition over: what this one still holds of it is not stored, and is no longer its own."""

@@ -28,7 +28,8 @@ from telemetry.feeds.base import Feed
 from telemetry.feeds.journal import Journal
 from telemetry.feeds.otlp import Counters, GrpcReceiver, HttpReceiver
 from telemetry.feeds.sink import Sink
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings, Status
+from telemetry.pipeline.pipeline import Pipeline, Status
+from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
@@ -106,7 +107,7 @@ class Up:
         self.counters = Counters()
         grpc = GrpcReceiver(sink, s.host, s.grpc_port, counters=self.counters)
         http = HttpReceiver(sink, s.host, s.http_port, counters=self.counters)
-        self.pipeline = Pipeline(feed, self.store, chdb, PipelineSettings(s.engine), topic=topic)
+        self.pipeline = Pipeline(feed, self.store, PipelineSettings(s.engine), topic=topic)
         self._parts.callback(self.pipeline.close)
 
         web = WebServer(create_app(self.store, status=self._status, pages=self._open_pages), s.host, s.web_port)
@@ -207,7 +208,7 @@ class Up:
         """(requests a second, p50 and p99 edge time in ms) of the paths stored in the last ``seconds``."""
         row = self.store.query(
             "SELECT sum(weight), quantilesBFloat16Weighted(0.5, 0.99)(edge_ns, toUInt64(round(weight * 1000))) "
-            "FROM request_paths WHERE stored > now64(3) - {s:UInt32} AND start > now64(3) - 3600",
+            "FROM request_paths WHERE stored > now64(3) - {s:UInt32} AND start > now64(3) - 3600 AND sign = 1 AND version = 1",
             {"s": seconds},
         ).rows[0]
         if not row[0]:

@@ -23,8 +23,8 @@ SELECT
     any(blamed_pop) AS at_pop,
     any(blamed_tier) AS at_tier,
     (toUnixTimestamp64Milli(min(stored)) - (toUnixTimestamp64Nano(min(start)) + min(total_ns)) / 1e6) / 1e3 AS freshness
-FROM request_paths
-WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
+FROM request_paths FINAL
+WHERE sign = 1 AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
 GROUP BY trace_id
 """
 

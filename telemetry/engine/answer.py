@@ -1,100 +1,157 @@
-"""Which outbound attempts a hop made, and which one answered. Rules: ``telemetry.domain.paths``."""
+"""Which outbound attempts a hop made, which one answered, and how much of its time they took.
 
-from dataclasses import dataclass
+Rules: ``telemetry.domain.paths``. A hop, an attempt and a next hop are places among the nodes of one trace.
+"""
+
+from typing import Any, Final
 
 import numpy as np
 
-from telemetry.engine.columns import I64, Flags
-from telemetry.engine.tree import Forest, Pointers, heads_above
+from telemetry.compiled import Bool, Int, compiled, inlined
+from telemetry.engine.spans import SpanArray
+from telemetry.engine.tree import CLIENT, NONE, Places
+
+STEP: Final = np.dtype(
+    [
+        ("node", np.int64),
+        ("attempt", np.int64),
+        ("child", np.int64),
+        ("attempts", np.int64),
+        ("begin", np.int64),
+        ("length", np.int64),
+        ("busy", np.int64),
+        ("answered", np.bool_),
+    ],
+    align=True,
+)
+"""A hop on the way.
+
+``attempt`` answered, or ``child`` (the next hop) stands for it; -1 where there is none. ``attempts`` counts; of the hop's
+time, in ns from its start, the answering attempt took ``length`` from ``begin`` on, and all attempts together ``busy``.
+"""
+
+_FEW: Final = 24
 
 
-@dataclass(slots=True)
-class Answers:
-    """Candidates, one entry each, and the chosen ones, by position of the hop's head.
+@compiled
+def answer(spans: SpanArray, nodes: Any, count: Int, number: Int, step: Any, outbound: Places, places: Places) -> None:
+    """Fill in ``step`` for the hop ``number``.
 
-    Attributes:
-        hop: the candidate's hop.
-        outbound: the attempt; the next hop's head where it stands for its own attempt.
-        counted: whether it counts as an attempt.
-        attempt: for every head: the attempt that answered, -1 if none or a next hop stands for it.
-        child: for every head: the next hop's head, -1 if none.
-        answered: for every head: whether any candidate did.
-        attempts: for every head: how many candidates count.
+    Args:
+        spans: the spans of all traces.
+        nodes, count: the trace.
+        number: the hop's node.
+        step: what is filled in.
+        outbound, places: room for as many nodes as there are.
     """
-
-    hop: Pointers
-    outbound: Pointers
-    counted: Flags
-    attempt: Pointers
-    child: Pointers
-    answered: Flags
-    attempts: I64
-
-
-def answers(forest: Forest) -> Answers:
-    """Find candidates and choose, for all hops at once."""
-    spans, owner = forest.spans, forest.owner
-    count = len(spans)
-    heads = np.flatnonzero(forest.head & ~forest.top)
-    above = owner[heads]
-    by_attempt = forest.attempt[above]
-    hop_above = np.where(by_attempt, owner[above], above)
-    leads = _reach(forest, heads, hop_above)[heads] >= forest.rank[hop_above]
-
-    below = np.zeros(count, dtype=bool)
-    below[above[by_attempt]] = True
-    onward = np.full(count, -1, dtype=np.intp)
-    via = by_attempt & leads
-    chosen = _first_of(above[via], (spans.span_id[heads[via]], spans.start[heads[via]]))
-    onward[above[via][chosen]] = heads[via][chosen]
-
-    tried = np.flatnonzero(forest.attempt & ~spans.side_call & ~(below & (onward < 0)))
-    direct = ~by_attempt & leads
-    hop = np.concatenate((owner[tried], hop_above[direct]))
-    outbound = np.concatenate((tried, heads[direct]))
-    attempt = np.concatenate((tried, np.full(int(direct.sum()), -1, dtype=np.intp)))
-    child = np.concatenate((onward[tried], heads[direct]))
-
-    bad, leading, failed = forest.bad[outbound], child >= 0, forest.bad[hop]
-    end = spans.start[outbound] + spans.duration[outbound]
-    preference = np.where(failed, np.where(bad, 0, np.where(leading, 1, 2)), np.where(bad, 2, np.where(leading, 0, 1)))
-    earliest = ~failed & ~bad & leading
-    best = _first_of(hop, (spans.span_id[outbound], np.where(earliest, end, -end), preference))
-
-    counted = bad | leading
-    counted[best] = True
-    answer = Answers(
-        hop=hop,
-        outbound=outbound,
-        counted=counted,
-        attempt=np.full(count, -1, dtype=np.intp),
-        child=np.full(count, -1, dtype=np.intp),
-        answered=np.zeros(count, dtype=bool),
-        attempts=np.bincount(hop[counted], minlength=count),
-    )
-    answer.attempt[hop[best]] = attempt[best]
-    answer.child[hop[best]] = child[best]
-    answer.answered[hop[best]] = True
-    return answer
+    hop = nodes[number]
+    own = spans[hop["at"]]
+    failed = own["bad"] != 0
+    step["node"] = number
+    step["attempt"] = step["child"] = NONE
+    step["answered"] = False
+    found = 0
+    best, best_order = NONE, 0
+    for one in range(count):
+        node = nodes[one]
+        if node["owner"] != number:
+            continue
+        if node["head"]:
+            if node["reach"] < hop["rank"]:
+                continue
+            leads = True
+        elif node["attempt"]:
+            if spans[node["at"]]["side_call"] != 0 or node["leads_nowhere"]:
+                continue
+            leads = node["onward"] != NONE
+        else:
+            continue
+        span = spans[node["at"]]
+        bad = span["bad"] != 0
+        order = _order(failed, bad, leads)
+        if best == NONE or _preferred(spans, nodes, failed, order, one, best_order, best):
+            best, best_order = one, order
+        if bad or leads:
+            outbound[found] = one
+            found += 1
+    if best == NONE:
+        step["attempts"] = step["begin"] = step["length"] = step["busy"] = 0
+        return
+    node = nodes[best]
+    span = spans[node["at"]]
+    if not (span["bad"] != 0 or node["head"] or node["onward"] != NONE):
+        outbound[found] = best
+        found += 1
+    step["answered"] = True
+    step["attempt"] = NONE if node["head"] else best
+    step["child"] = best if node["head"] else node["onward"]
+    step["attempts"] = found
+    step["begin"], step["length"] = interval(spans, nodes, number, best)
+    step["busy"] = step["length"] if found == 1 else _union(spans, nodes, number, outbound[:found], places)
 
 
-def _first_of(group: Pointers, keys: tuple[np.ndarray, ...]) -> Pointers:
-    """Positions of the least entry of each group; ``keys`` as for lexsort, the last one counts most."""
-    if len(np.unique(group)) == len(group):
-        return np.arange(len(group))
-    order = np.lexsort((*keys, group))
-    ordered = group[order]
-    return order[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
+@inlined
+def _order(failed: bool, bad: bool, leads: bool) -> Int:
+    if failed:
+        return 0 if bad else (1 if leads else 2)
+    return 2 if bad else (0 if leads else 1)
 
 
-def _reach(forest: Forest, heads: Pointers, hop_above: Pointers) -> I64:
-    """For every head: the rank furthest down that it or a hop below it has."""
-    reach = np.where(forest.head, forest.rank, -1)
-    if not (forest.rank[heads] < forest.rank[hop_above]).any():
-        return reach  # every next hop stands further down by itself: nothing below it can change that
-    above = heads_above(forest)[heads]
-    while True:
-        before = reach.copy()
-        np.maximum.at(reach, above, before[heads])
-        if np.array_equal(before, reach):
-            return reach
+@inlined
+def _preferred(spans: SpanArray, nodes: Any, failed: bool, order: Int, one: Int, best_order: Int, best: Int) -> Bool:
+    """Whether ``one`` answered rather than ``best``."""
+    if order != best_order:
+        return order < best_order
+    first, second = spans[nodes[one]["at"]], spans[nodes[best]["at"]]
+    end, other = first["start"] + first["duration"], second["start"] + second["duration"]
+    if end != other:
+        return end < other if not failed and order == 0 else end > other
+    return first["span_id"] < second["span_id"]
+
+
+@inlined
+def place_within(outer_start: Int, outer: Int, start: Int, duration: Int) -> tuple[Int, Int]:
+    """(offset, length) within an outer interval of an inner one that was measured by another clock."""
+    if duration > outer:
+        return 0, outer
+    if start >= outer_start and start + duration <= outer_start + outer:
+        return start - outer_start, duration
+    return (outer - duration) // 2, duration
+
+
+@inlined
+def interval(spans: SpanArray, nodes: Any, number: Int, outbound: Int) -> tuple[Int, Int]:
+    """(offset, length) within a hop of an attempt, or of a next hop that stands for its own attempt."""
+    hop, inner = spans[nodes[number]["at"]], spans[nodes[outbound]["at"]]
+    start, duration = inner["start"], inner["duration"]
+    if nodes[outbound]["attempt"]:
+        begin = min(max(start - hop["start"], 0), hop["duration"])
+        end = min(max(start + duration - hop["start"], 0), hop["duration"])
+        return begin, end - begin
+    if hop["kind"] == CLIENT:
+        return 0, hop["duration"]  # a client's only span is its own attempt
+    return place_within(hop["start"], hop["duration"], start, duration)
+
+
+@inlined
+def _union(spans: SpanArray, nodes: Any, number: Int, outbound: Places, begins: Places) -> Int:
+    """How much of a hop's time its attempts cover."""
+    size = len(outbound)
+    for i in range(size):
+        begins[i] = interval(spans, nodes, number, outbound[i])[0]
+    if size <= _FEW:
+        for i in range(1, size):
+            begin, one = begins[i], outbound[i]
+            j = i - 1
+            while j >= 0 and begins[j] > begin:
+                begins[j + 1], outbound[j + 1] = begins[j], outbound[j]
+                j -= 1
+            begins[j + 1], outbound[j + 1] = begin, one
+    else:
+        outbound[:] = outbound[np.argsort(begins[:size], kind="mergesort")]
+    total, reached = 0, 0
+    for i in range(size):
+        begin, length = interval(spans, nodes, number, outbound[i])
+        total += max(0, begin + length - max(begin, reached))
+        reached = max(reached, begin + length)
+    return total

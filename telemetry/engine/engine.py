@@ -1,23 +1,28 @@
-"""The engine: records in, blocks out. No I/O but ClickHouse's engine in this process; time is passed in."""
+"""The engine: batches of records in, blocks out. No I/O but what is asked of the past; time is passed in."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from telemetry.engine.columns import I64, U64, SpanColumns, Strings
+from telemetry.blocklog.model import Block
 from telemetry.engine.decode import Decoder
-from telemetry.engine.emitted import Emitted, trace_keys
-from telemetry.engine.open_traces import OpenTraces
-from telemetry.engine.rows import arrow_bytes, late_rows, path_rows, with_place
+from telemetry.engine.emitted import Emitted
+from telemetry.engine.open_traces import Closed, Late, OpenTraces
+from telemetry.engine.past import Past
+from telemetry.engine.restate import restate
+from telemetry.engine.rows import arrow_bytes, path_rows, with_place
 from telemetry.engine.settings import EngineSettings
-from telemetry.feeds.base import Record
-from telemetry.store.base import Block, block_token
-from telemetry.store.chdb import ChdbEngine
-from telemetry.store.tables import LATE_SPANS, REQUEST_PATHS
+from telemetry.engine.spans import STRING_FIELDS
+from telemetry.engine.split import SplitTraces
+from telemetry.engine.strings import Strings
+from telemetry.feeds.base import Record, RecordBatch
+from telemetry.store.tables import CORRECTIONS, LATE_SPANS, REQUEST_PATHS
 
 _STRINGS_KEPT = 200_000
+_ASKED = 5_000
+"""How many traces are looked up in the past at once."""
 
 
 @dataclass(slots=True)
@@ -25,13 +30,18 @@ class Counters:
     """What went through since the start."""
 
     records: int = 0
+    bytes: int = 0
     spans: int = 0
     invalid_spans: int = 0
     rejected_records: int = 0
     replayed_spans: int = 0
+    duplicate_spans: int = 0
     late_spans: int = 0
     paths: int = 0
     complete_paths: int = 0
+    restated_paths: int = 0
+    kept_late_spans: int = 0
+    split_traces: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,79 +50,86 @@ class Batch:
 
     Attributes:
         partition: the partition.
-        number: the block's number in the partition's sequence.
-        blocks: at most one for each table, to be appended in this order.
-        resume_offset: to be committed once all blocks have landed.
-        paths: how many request paths the blocks hold.
+        block: to be appended to the log; None if nothing closed.
+        resume_offset: to be committed once the block has landed.
+        paths: how many request paths the block holds, restated ones included.
+        arrived_ms: when the newest record came that the partition had by then.
+        large: whether the block is as large as blocks get, so that more may be due at once.
     """
 
     partition: int
-    number: int
-    blocks: tuple[Block, ...]
+    block: Block | None
     resume_offset: int
     paths: int
+    arrived_ms: int = 0
+    large: bool = False
 
 
 @dataclass(slots=True)
 class _Partition:
     open: OpenTraces
-    emitted: Emitted
+    writer: str
     next_block: int
-    late: list[SpanColumns]
     clock_ms: int = 0
+    replayed: int = 0
+    held: tuple[Closed | None, Late | None] | None = None  # what was taken out, while the past does not answer
 
 
 class Engine:
     """Assembles request paths from the records of several partitions. Used by one thread."""
 
-    def __init__(self, chdb: ChdbEngine, settings: EngineSettings, *, topic: str, writer: str) -> None:
+    def __init__(self, settings: EngineSettings, *, topic: str, past: Past) -> None:
         """Assemble with ``settings``.
 
         Args:
-            chdb: decodes the records.
             settings: when traces close, and limits.
-            topic: where the records come from; part of every block's token.
-            writer: who writes; stored with every row.
+            topic: where the records come from; stands in every row.
+            past: what was emitted before.
         """
         self._settings = settings
-        self._strings = Strings()
-        self._decoder = Decoder(chdb, settings.tiers, self._strings)
+        self._strings = Strings(settings.tiers)
+        self._decoder = Decoder(self._strings)
+        self._emitted = Emitted(settings.remember_ms, settings.max_remembered)
+        self._split = SplitTraces()
         self._partitions: dict[int, _Partition] = {}
         self._topic = topic
-        self._writer = writer
+        self._past = past
         self.counters = Counters()
 
     def assign(
         self,
         partition: int,
         *,
+        writer: str,
         next_offset: int,
         next_block: int,
-        emitted: Iterable[tuple[bytes, int]] = (),
+        emitted: Iterable[tuple[bytes, int, int]] = (),
         now_ms: int = 0,
     ) -> None:
         """Begin with a partition.
 
         Args:
             partition: its number.
+            writer: whom its blocks are from.
             next_offset: the committed offset, where reading resumes.
             next_block: the number of the next block.
-            emitted: traces that may come again: (trace id, offset of the last record that contributed).
+            emitted: traces that may come again: (trace id, offset of the last record that contributed, its block).
             now_ms: the time, for how long those are remembered.
         """
-        known = Emitted(self._settings.remember_ms)
-        pairs = list(emitted)
-        if pairs:
-            halves = np.frombuffer(b"".join(trace for trace, _ in pairs), dtype=">u8").reshape(-1, 2).astype(np.uint64)
-            offsets: I64 = np.fromiter((offset for _, offset in pairs), dtype=np.int64)
-            keys: U64 = trace_keys(halves[:, 0], halves[:, 1])
-            known.add(keys, offsets, now_ms)
-        open_traces = OpenTraces(self._settings, known, next_offset)
-        self._partitions[partition] = _Partition(open_traces, known, next_block, [])
+        known = list(emitted)
+        if known:
+            halves = np.frombuffer(b"".join(t for t, _, _ in known), dtype=">u8").reshape(-1, 2).astype(np.uint64)
+            offsets = np.fromiter((offset for _, offset, _ in known), dtype=np.int64, count=len(known))
+            blocks = np.fromiter((block for _, _, block in known), dtype=np.int64, count=len(known))
+            self._emitted.add(partition, halves[:, 0], halves[:, 1], offsets, blocks, now_ms)
+        self._partitions[partition] = _Partition(
+            OpenTraces(self._settings, self._emitted, partition, next_offset), writer, next_block
+        )
 
     def forget(self, partition: int) -> None:
         """Drop everything of a partition that is no longer ours; what was not stored is read again by its next owner."""
-        self._partitions.pop(partition, None)
+        if self._partitions.pop(partition, None) is not None:
+            self._emitted.forget(partition)
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -122,99 +139,212 @@ class Engine:
     @property
     def open_spans(self) -> int:
         """How many spans wait for their traces to close."""
-        return sum(len(p.open) for p in self._partitions.values())
+        return sum(len(p.open) for p in tuple(self._partitions.values()))
+
+    @property
+    def open_traces(self) -> int:
+        """How many traces are open."""
+        return sum(p.open.traces for p in tuple(self._partitions.values()))
 
     @property
     def full(self) -> bool:
         """Whether no more records should be taken in now."""
         return self.open_spans >= self._settings.max_open_spans
 
-    def ingest(self, records: Sequence[Record]) -> list[tuple[Record, str]]:
+    def split_example(self) -> str:
+        """The id of a trace that came from two partitions; empty if there was none."""
+        return self._split.example
+
+    def ingest(self, batches: Sequence[RecordBatch]) -> list[tuple[Record, str]]:
         """Take records in; returns those that cannot be decoded, each with the reason.
 
         Records of partitions that are not assigned are left out.
-
-        Raises:
-            StoreError: ClickHouse's engine failed for a reason that is not in the records.
         """
-        ours = [r for r in records if r.partition in self._partitions]
-        if not ours:
-            return []
-        # One statement for all partitions: it costs tens of milliseconds before it has read a byte.
-        decoded = self._decoder.decode(ours)
         c = self.counters
-        c.records += len(ours)
-        c.spans += len(decoded.spans)
-        c.invalid_spans += decoded.invalid
-        c.rejected_records += len(decoded.rejected)
-        for record in ours:
-            partition = self._partitions[record.partition]
-            partition.open.next_offset = max(partition.open.next_offset, record.offset + 1)
-            partition.clock_ms = max(partition.clock_ms, record.arrival_ms)
-        for number in {record.partition for record in ours}:
-            mine = decoded.spans.partition == number
-            partition = self._partitions[number]
-            added = partition.open.add(decoded.spans if mine.all() else decoded.spans.take(mine))
-            if len(added.late):
-                partition.late.append(added.late)
-            c.replayed_spans += added.replayed
-            c.late_spans += len(added.late)
-        return decoded.rejected
+        rejected = []
+        for batch in batches:
+            partition = self._partitions.get(batch.partition)
+            if partition is None or not len(batch):
+                continue
+            decoded = self._decoder.decode(batch.data, batch.begins, batch.ends, batch.arrival_ms, batch.offsets)
+            c.records += len(batch)
+            c.bytes += batch.size
+            c.spans += len(decoded.spans)
+            c.invalid_spans += decoded.invalid
+            c.rejected_records += len(decoded.malformed)
+            rejected += [(batch.record(place), decoded.reason) for place in decoded.malformed]
+            partition.open.add(decoded.spans)
+            self._split.look(decoded.spans, batch.partition)
+            partition.open.next_offset = max(partition.open.next_offset, batch.next_offset)
+            partition.clock_ms = max(partition.clock_ms, int(batch.arrival_ms.max()))
+            c.replayed_spans += partition.open.replayed - partition.replayed
+            partition.replayed = partition.open.replayed
+        c.split_traces = self._split.count
+        return rejected
 
     def close(
-        self, partition: int, *, idle_now_ms: int | None = None, waited_ms: int = 0, everything: bool = False
+        self,
+        partition: int,
+        *,
+        landed: int,
+        idle_now_ms: int | None = None,
+        waited_ms: int = 0,
+        everything: bool = False,
     ) -> Batch:
-        """What the partition has to store now; a batch without blocks if nothing closed.
+        """What the partition has to store now; a batch without a block if nothing closed.
 
         Args:
             partition: its number.
+            landed: its last block that has landed.
             idle_now_ms: the wall clock, if the partition has no more records waiting: then quiet time passes by it.
                 Otherwise time passes by arrival, so that a consumer that catches up closes traces as it would have then.
             waited_ms: how long nothing was taken in because the engine is full: arrival time stands still then, so this
                 passes on top of it, or what fills the engine would never close.
             everything: close all traces now (orderly end of a journal that nobody will resume).
+
+        Raises:
+            StoreError, UnavailableError: the past does not answer. Nothing is lost: what was taken out is held for the next
+                time.
         """
         state = self._partitions[partition]
         now_ms = max(idle_now_ms or 0, state.clock_ms + waited_ms)
-        closed = state.open.close(now_ms, self._strings, everything=everything)
-        blocks = []
-        count = 0
+        opened = state.open
+        if state.held is None:
+            state.held = opened.close(
+                now_ms, self._strings, block=state.next_block, landed=landed, everything=everything
+            )
+        closed, late = state.held
+        tables: list[Any] = []
+        feeds: set[str] = set()
+        paths = 0
+        if closed is not None and self._emitted.forgotten_before:
+            closed, more = self._look_up(partition, closed)
+            late = more if late is None else late if more is None else _joined(late, more)
+        if late is not None:
+            paths += self._restate(partition, late, state.next_block, now_ms, tables, feeds)
+        state.held = None
         if closed is not None:
-            rows = path_rows(closed, self._strings, self._settings)
-            count = rows.num_rows
-            self.counters.paths += count
-            self.counters.complete_paths += int((closed.paths.complete & closed.closed).sum())
-            blocks.append(self._block(REQUEST_PATHS, rows, partition, state.next_block))
-        if state.late:
-            rows = late_rows(SpanColumns.concat(state.late), self._strings)
-            state.late.clear()
-            blocks.append(self._block(LATE_SPANS, rows, partition, state.next_block))
-        batch = Batch(partition, state.next_block, tuple(blocks), state.open.resume_offset(), count)
-        if blocks:
+            tables.append(path_rows(closed, self._strings, self._settings))
+            feeds.add(REQUEST_PATHS)
+            paths += len(closed.paths)
+            found = closed.paths.paths
+            self.counters.paths += len(found)
+            self.counters.complete_paths += int((found["gaps"] == 0).sum())
+            self.counters.duplicate_spans += len(closed.spans) - int(found["spans"].sum())
+        block = None
+        if tables:
+            rows = [
+                with_place(t, topic=self._topic, partition=partition, block=state.next_block, writer=state.writer)
+                for t in tables
+            ]
+            block = Block(
+                partition=partition,
+                number=state.next_block,
+                writer=state.writer,
+                columns=tuple(rows[0].column_names),
+                arrow=arrow_bytes(rows),
+                rows=sum(t.num_rows for t in rows),
+                feeds=frozenset(feeds),
+            )
             state.next_block += 1
+        large = closed is not None and len(closed.spans) >= self._settings.block_spans // 2
+        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms, large)
         self._bound_strings()
         return batch
 
-    def shut(self) -> None:
-        """Let go of what was opened."""
-        self._decoder.close()
-
-    def _block(self, table: str, rows: "pa.Table", partition: int, number: int) -> Block:
-        placed = with_place(rows, topic=self._topic, partition=partition, block=number, writer=self._writer)
-        return Block(
-            table=table,
-            columns=tuple(placed.column_names),
-            arrow=arrow_bytes(placed),
-            rows=placed.num_rows,
-            token=block_token(self._topic, partition, number, table),
+    def _restate(self, partition: int, late: Late, block: int, now_ms: int, tables: list[Any], feeds: set[str]) -> int:
+        """Add the rows that late spans lead to; how many paths are restated."""
+        ids = [int(high).to_bytes(8) + int(low).to_bytes(8) for high, low in late.traces.tolist()]
+        blocks = dict(zip(ids, late.blocks.tolist(), strict=True))
+        unknown = [i for i, where in blocks.items() if not where]
+        if unknown:
+            blocks |= {i: where for i, (_, where) in self._past.find(partition, unknown).items()}
+        originals = self._past.originals(partition, {i: where for i, where in blocks.items() if where})
+        found = restate(late, originals, self._strings, self._settings)
+        self._emitted.add(
+            partition,
+            found.traces[:, 0],
+            found.traces[:, 1],
+            found.last_offset,
+            np.where(found.again, block, found.blocks),
+            now_ms,
         )
+        tables += found.rows
+        if found.late:
+            feeds.add(LATE_SPANS)
+        if found.restated:
+            feeds |= {REQUEST_PATHS, CORRECTIONS}
+        c = self.counters
+        c.late_spans += found.late
+        c.duplicate_spans += found.duplicates
+        c.restated_paths += found.restated
+        c.kept_late_spans += found.kept
+        return found.restated
+
+    def _look_up(self, partition: int, closed: Closed) -> tuple[Closed | None, Late | None]:
+        """Tell apart what closed for the first time from late spans of traces that are no longer remembered.
+
+        Only what is incomplete and old when it arrives can be such a remainder; the past is asked about those.
+        """
+        found = closed.paths.paths
+        ended = (found["start"] + found["total"]) // 1_000_000
+        old = ended // 1000 < self._emitted.forgotten_before
+        doubtful = np.flatnonzero(old & (found["gaps"] > 0))[:_ASKED]
+        if not len(doubtful):
+            return closed, None
+        ids = [
+            int(high).to_bytes(8) + int(low).to_bytes(8)
+            for high, low in zip(found["trace_high"][doubtful], found["trace_low"][doubtful], strict=True)
+        ]
+        known = self._past.find(partition, ids)
+        if not known:
+            return closed, None
+        again = np.zeros(len(found), dtype=np.bool_)
+        again[[number for number, i in zip(doubtful, ids, strict=True) if i in known]] = True
+        sizes = np.diff(closed.ends, prepend=0)
+        which = np.repeat(again, sizes)
+        traces = np.stack((found["trace_high"][again], found["trace_low"][again]), axis=1)
+        blocks = np.array([known[i][1] for i in ids if i in known], dtype=np.int64)
+        floors = np.repeat(np.array([known[i][0] for i in ids if i in known], dtype=np.int64), sizes[again])
+        late = _after(Late(traces, blocks, closed.spans[which], np.cumsum(sizes[again])), floors)
+        if again.all():
+            return None, late
+        first = Closed(
+            closed.paths.only(~again), closed.spans[~which], np.cumsum(sizes[~again]), closed.overdue[~again]
+        )
+        return first, late
 
     def _bound_strings(self) -> None:
         """Forget strings that no open span uses: senders with endless new names must not fill the memory."""
-        if len(self._strings) < _STRINGS_KEPT:
+        if len(self._strings) < _STRINGS_KEPT or any(p.held is not None for p in self._partitions.values()):
             return
-        parts = [part for p in self._partitions.values() for part in (*p.open.parts, *p.late)]
-        used = np.concatenate([np.zeros(1, dtype=np.int32), *(part.used_codes() for part in parts)])
-        renamed = self._strings.keep(used)
-        for part in parts:
-            part.rename(renamed)
+        arenas = [p.open.spans for p in self._partitions.values()]
+        used = [np.unique(arena[name]) for arena in arenas for name in STRING_FIELDS]
+        renamed = self._strings.keep(np.unique(np.concatenate([np.zeros(1, dtype=np.int32), *used])))
+        for arena in arenas:
+            for name in STRING_FIELDS:
+                arena[name] = renamed[arena[name]]
+        self._decoder.forget()
+
+
+def _after(late: Late, floors: Any) -> Late:
+    """Only the spans whose record had not contributed yet."""
+    fresh = late.spans["offset"] > floors
+    counts = np.add.reduceat(fresh.astype(np.int64), np.concatenate(([0], late.ends[:-1])))
+    there = counts > 0
+    return replace(
+        late,
+        traces=late.traces[there],
+        blocks=late.blocks[there],
+        spans=late.spans[fresh],
+        ends=np.cumsum(counts[there]),
+    )
+
+
+def _joined(one: Late, other: Late) -> Late:
+    return Late(
+        np.concatenate((one.traces, other.traces)),
+        np.concatenate((one.blocks, other.blocks)),
+        np.concatenate((one.spans, other.spans)),
+        np.concatenate((one.ends, other.ends + len(one.spans))),
+    )

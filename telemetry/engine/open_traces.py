@@ -3,112 +3,215 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from telemetry.engine.columns import I64, Flags, SpanColumns, Strings
-from telemetry.engine.emitted import Emitted, trace_keys
-from telemetry.engine.paths import PathColumns, assemble
+from telemetry.engine import trace_table as tables
+from telemetry.engine.emitted import Emitted
+from telemetry.engine.paths import Paths, assemble
 from telemetry.engine.settings import EngineSettings
-from telemetry.engine.tree import group
+from telemetry.engine.spans import SPAN, SpanArray
+from telemetry.engine.strings import Strings
+from telemetry.engine.tree import Places
+
+_SMALLEST = 1 << 10
 
 
 @dataclass(slots=True)
 class Closed:
-    """Traces that closed.
+    """Traces that closed for the first time.
 
     Attributes:
-        paths: paths of all traces that were looked at.
-        closed: which of them closed; the others stay open.
-        arrived_ms: arrival of each one's last record.
-        last_offset: offset of each one's last record.
+        paths: their paths.
+        spans: their spans, one trace after the other.
+        ends: where each trace's spans end.
+        overdue: which had to close; the others were settled.
     """
 
-    paths: PathColumns
-    closed: Flags
-    arrived_ms: I64
-    last_offset: I64
+    paths: Paths
+    spans: SpanArray
+    ends: Places
+    overdue: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
-class Added:
-    """What became of spans that came in.
+class Late:
+    """Traces that were emitted before, and of which more spans came.
 
     Attributes:
-        late: spans of traces that were emitted before these came.
-        replayed: how many were dropped because their record had contributed to an emitted trace already.
+        traces: pairs of the trace id's halves.
+        blocks: the block that each was emitted in last.
+        spans: the late spans, one trace after the other.
+        ends: where each trace's spans end.
     """
 
-    late: SpanColumns
-    replayed: int
+    traces: NDArray[np.uint64]
+    blocks: Places
+    spans: SpanArray
+    ends: Places
 
 
 class OpenTraces:
     """Spans of one partition, waiting for their traces to close. Time is arrival time, passed in."""
 
-    def __init__(self, settings: EngineSettings, emitted: Emitted, next_offset: int) -> None:
+    def __init__(self, settings: EngineSettings, emitted: Emitted, partition: int, next_offset: int) -> None:
         """Begin at ``next_offset``; ``emitted`` says which traces were emitted before."""
         self._settings = settings
         self._emitted = emitted
-        self._parts: list[SpanColumns] = []
+        self._partition = partition
+        self._counts = np.zeros(tables.COUNTS, dtype=np.int64)
+        self._counts[tables.FREE_SPAN] = self._counts[tables.FREE_TRACE] = tables.NONE
+        self._make_arrays(_SMALLEST, _SMALLEST)
         self.next_offset = next_offset
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self._parts)
+        return int(self._counts[tables.SPANS])
 
     @property
-    def parts(self) -> list[SpanColumns]:
-        """The waiting spans."""
-        return self._parts
+    def traces(self) -> int:
+        """How many traces are open."""
+        return int(self._counts[tables.TRACES])
 
-    def add(self, spans: SpanColumns) -> Added:
+    @property
+    def replayed(self) -> int:
+        """Spans that were dropped since the start because their record had contributed to an emitted path."""
+        return int(self._counts[tables.REPLAYED])
+
+    @property
+    def spans(self) -> SpanArray:
+        """The arena of the waiting spans; what is free in it holds old spans."""
+        return self._arena[: self._counts[tables.USED_SPANS]]
+
+    def add(self, spans: SpanArray) -> None:
         """Take spans in."""
         if not len(spans):
-            return Added(spans, 0)
-        last = self._emitted.last_offset(trace_keys(spans.trace_high, spans.trace_low))
-        fresh = last < 0
-        if fresh.all():
-            self._parts.append(spans)
-            return Added(spans.take(~fresh), 0)
-        late = ~fresh & (spans.offset > last)
-        if fresh.any():
-            self._parts.append(spans.take(fresh))
-        return Added(spans.take(late), int((~fresh & ~late).sum()))
-
-    def close(self, now_ms: int, strings: Strings, *, everything: bool = False) -> Closed | None:
-        """Take out the traces that close at ``now_ms``; None if there is none to look at."""
-        if not self._parts:
-            return None
-        spans = SpanColumns.concat(self._parts)
-        self._parts = [spans]
-        traces = group(spans)
-        s = self._settings
-        arrival = spans.arrival_ms[traces.order]
-        last = np.maximum.reduceat(arrival, traces.first)
-        count = np.diff(traces.first, append=len(arrival))
-        overdue = (
-            (last <= now_ms - s.grace_ms)
-            | (np.minimum.reduceat(arrival, traces.first) <= now_ms - s.max_age_ms)
-            | (count > s.max_spans_per_trace)
-            | everything
+            return
+        self._make_room(len(spans))
+        tables.add_spans(
+            spans,
+            self._partition,
+            self._arena,
+            self._chain,
+            self._traces,
+            self._slots,
+            self._counts,
+            self._emitted.table,
         )
-        ripe = overdue | (last <= now_ms - s.complete_grace_ms)
-        if not ripe.any():
-            return None
-        looked_at = traces.order[ripe[traces.trace]]
-        paths = assemble(spans.take(looked_at), strings, s.tiers)
-        closed = paths.settled | overdue[ripe]
-        if not closed.any():
-            return None
-        last_offset = np.maximum.reduceat(spans.offset[traces.order], traces.first)[ripe]
-        gone = np.zeros(len(traces.first), dtype=bool)
-        gone[np.flatnonzero(ripe)[closed]] = True
-        left = traces.order[~gone[traces.trace]]
-        self._parts = [spans.take(left)] if len(left) else []
-        keys = trace_keys(paths.trace_high[closed], paths.trace_low[closed])
-        self._emitted.add(keys, last_offset[closed], now_ms)
-        return Closed(paths, closed, last[ripe], last_offset)
+
+    def close(
+        self, now_ms: int, strings: Strings, *, block: int, landed: int, everything: bool = False
+    ) -> tuple[Closed | None, Late | None]:
+        """Take out the traces that close at ``now_ms``.
+
+        Args:
+            now_ms: arrival time.
+            strings: what the spans' codes stand for.
+            block: the number of the block that what closes will be in.
+            landed: the last block of this partition that has landed; late spans wait until theirs has.
+            everything: close all.
+        """
+        if not len(self):
+            return None, None
+        s = self._settings
+        ripe = np.empty(self.traces, dtype=np.int64)
+        overdue = np.empty(self.traces, dtype=np.bool_)
+        found = tables.ripe_traces(
+            self._traces,
+            self._counts[tables.USED_TRACES],
+            now_ms - s.grace_ms,
+            now_ms - s.complete_grace_ms,
+            now_ms - s.max_age_ms,
+            s.max_spans_per_trace,
+            landed,
+            everything,
+            s.block_spans,
+            ripe,
+            overdue,
+        )
+        if not found:
+            return None, None
+        ripe, overdue = ripe[:found], overdue[:found]
+        late = self._traces["floor"][ripe] >= 0
+        result = (
+            self._close_first(ripe[~late], overdue[~late], strings, block, now_ms),
+            self._close_late(ripe[late]),
+        )
+        self._shrink()
+        return result
 
     def resume_offset(self) -> int:
         """Where a restart would have to begin: the first record that still has an open trace, else the next one."""
-        if not self._parts:
-            return self.next_offset
-        return min(int(part.offset.min()) for part in self._parts)
+        return int(tables.first_offset(self._traces, self._counts[tables.USED_TRACES], self.next_offset))
+
+    def _close_first(
+        self, ripe: Places, overdue: NDArray[np.bool_], strings: Strings, block: int, now_ms: int
+    ) -> Closed | None:
+        if not len(ripe):
+            return None
+        members, ends = self._members(ripe)
+        paths = assemble(self._arena, members, ends, strings)
+        closes = paths.paths["settled"] | overdue
+        if not closes.all():
+            tables.mark_looked_at(self._traces, ripe[~closes])
+            if not closes.any():
+                return None
+            sizes = np.diff(ends, prepend=0)
+            members, ends = members[np.repeat(closes, sizes)], np.cumsum(sizes[closes])
+            paths = paths.only(closes)
+            ripe, overdue = ripe[closes], overdue[closes]
+        spans = self._arena[members]
+        tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe)
+        found = paths.paths
+        self._emitted.add(
+            self._partition,
+            found["trace_high"],
+            found["trace_low"],
+            found["last_offset"],
+            np.full(len(found), block, dtype=np.int64),
+            now_ms,
+        )
+        return Closed(paths, spans, ends, overdue)
+
+    def _close_late(self, ripe: Places) -> Late | None:
+        if not len(ripe):
+            return None
+        members, ends = self._members(ripe)
+        traces = np.stack((self._traces["high"][ripe], self._traces["low"][ripe]), axis=1)
+        late = Late(traces, self._traces["block"][ripe], self._arena[members], ends)
+        tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe)
+        return late
+
+    def _members(self, ripe: Places) -> tuple[Places, Places]:
+        members = np.empty(int(self._traces["count"][ripe].sum()), dtype=np.int64)
+        ends = np.empty(len(ripe), dtype=np.int64)
+        tables.members_of(self._traces, self._chain, ripe, members, ends)
+        return members, ends
+
+    def _make_arrays(self, spans: int, traces: int) -> None:
+        self._arena: SpanArray = np.empty(spans, dtype=SPAN)
+        self._chain = np.empty(spans, dtype=np.int32)
+        self._traces: NDArray[np.void] = np.zeros(traces, dtype=tables.TRACE)
+        self._slots = np.full(2 * traces, tables.NONE, dtype=np.int32)
+
+    def _make_room(self, coming: int) -> None:
+        """Room for so many more spans, each perhaps of a trace of its own."""
+        spans, traces = len(self) + coming, self.traces + coming
+        if spans > len(self._arena) or traces > len(self._traces):
+            self._move(_at_least(spans, len(self._arena)), _at_least(traces, len(self._traces)))
+
+    def _shrink(self) -> None:
+        """Give memory back after a flood."""
+        spans, traces = len(self._arena), len(self._traces)
+        if max(spans, traces) > 8 * _SMALLEST and 8 * len(self) < spans and 8 * self.traces < traces:
+            self._move(spans // 4, traces // 4)
+
+    def _move(self, spans: int, traces: int) -> None:
+        arena, chain, old = self._arena, self._chain, self._traces
+        used = self._counts[tables.USED_TRACES]
+        self._make_arrays(spans, traces)
+        tables.copy_live(arena, chain, old, used, self._arena, self._chain, self._traces, self._slots, self._counts)
+
+
+def _at_least(wanted: int, size: int) -> int:
+    while size < wanted:
+        size *= 2
+    return size

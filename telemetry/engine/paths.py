@@ -1,195 +1,332 @@
-"""From spans to request paths, a batch at once: the engine's counterpart of ``telemetry.domain.paths.assemble``."""
+"""From spans to request paths: the engine's counterpart of ``telemetry.domain.paths.assemble``, for many traces at once."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from telemetry.domain.tiers import Tiers
-from telemetry.engine.answer import Answers, answers
-from telemetry.engine.columns import F64, I32, I64, U64, Flags, SpanColumns, Strings
-from telemetry.engine.times import Times, times
-from telemetry.engine.tree import Forest, Pointers, build
-from telemetry.engine.verdicts import Verdicts, verdicts
-from telemetry.engine.walk import Ways, walk
-from telemetry.vocabulary import SpanKind
+from telemetry.compiled import Int, compiled, inlined
+from telemetry.domain.paths import MAX_HOPS
+from telemetry.engine.answer import STEP, place_within
+from telemetry.engine.spans import SpanArray
+from telemetry.engine.strings import Strings
+from telemetry.engine.tree import NODE, Places, grow
+from telemetry.engine.verdicts import CANCELLED, OK, outcome_of
+from telemetry.engine.walk import AFTER, BEFORE, FIRST_TIER, MAX_GAPS, walk
+
+PATH: Final = np.dtype(
+    [
+        ("trace_high", np.uint64),
+        ("trace_low", np.uint64),
+        ("start", np.int64),
+        ("total", np.int64),
+        ("edge", np.int64),
+        ("api", np.int64),
+        ("network", np.int64),
+        ("retry", np.int64),
+        ("unattributed", np.int64),
+        ("attempts", np.int64),
+        ("retries", np.int64),
+        ("weight", np.float64),
+        ("client_hash", np.uint64),
+        ("arrived_ms", np.int64),
+        ("last_offset", np.int64),
+        ("first_hop", np.int64),
+        ("first_gap", np.int64),
+        ("hops", np.int32),
+        ("gaps", np.int32),
+        ("spans", np.int32),
+        ("status", np.int32),
+        ("environment", np.int32),
+        ("region", np.int32),
+        ("pop", np.int32),
+        ("route", np.int32),
+        ("method", np.int32),
+        ("outcome", np.int32),
+        ("blamed_tier", np.int32),
+        ("blamed_component", np.int32),
+        ("blamed_pop", np.int32),
+        ("reason", np.int32),
+        ("reached_api", np.bool_),
+        ("settled", np.bool_),
+    ],
+    align=True,
+)
+"""A path: times in ns, strings as codes. Its hops are ``hops`` entries from ``first_hop`` on, its gaps likewise.
+
+``settled`` is one that is complete and says why it ends where it ends: it reached the API, or failed before. Of others, such
+as an answer out of a PoP's cache, spans of the hops below may still be on their way.
+"""
+
+HOP: Final = np.dtype(
+    [
+        ("span_id", np.uint64),
+        ("offset", np.int64),
+        ("duration", np.int64),
+        ("self", np.int64),
+        ("retry", np.int64),
+        ("network", np.int64),
+        ("unattributed", np.int64),
+        ("tier", np.int32),
+        ("component", np.int32),
+        ("pop", np.int32),
+        ("status", np.int32),
+        ("flags", np.int32),
+        ("error", np.int32),
+        ("attempts", np.int32),
+        ("failed", np.bool_),
+    ],
+    align=True,
+)
+"""A hop, as :class:`telemetry.domain.paths.Hop`; times in ns, strings as codes."""
 
 
 @dataclass(slots=True)
-class PathColumns:
-    """Request paths as arrays, one entry a path; see :class:`telemetry.domain.paths.RequestPath`.
+class Paths:
+    """Request paths, as arrays of :data:`PATH` and :data:`HOP`; ``gaps`` are codes."""
 
-    The hops of path ``i`` are the entries ``ways.begin[i]`` to ``ways.begin[i + 1]`` of ``hop_spans`` and ``times``;
-    its gaps are the entries ``gap_begin[i]`` to ``gap_begin[i + 1]`` of ``gaps``. String columns are codes.
-    """
-
-    trace_high: U64
-    trace_low: U64
-    start: I64
-    environment: I32
-    region: I32
-    pop: I32
-    route: I32
-    method: I32
-    status: I32
-    verdicts: Verdicts
-    reached_api: Flags
-    gaps: I32
-    gap_begin: I64
-    total: I64
-    edge: I64
-    api: I64
-    attempts: I64
-    retries: I64
-    weight: F64
-    spans: I64
-    client_hash: U64
-    ways: Ways
-    hop_spans: SpanColumns
-    times: Times
-    hop_failed: Flags
+    paths: NDArray[np.void]
+    hops: NDArray[np.void]
+    gaps: NDArray[np.int32]
 
     def __len__(self) -> int:
-        return len(self.total)
+        return len(self.paths)
 
-    @property
-    def complete(self) -> Flags:
-        """Which paths have no gaps."""
-        complete: Flags = self.gap_begin[1:] == self.gap_begin[:-1]
-        return complete
-
-    @property
-    def settled(self) -> Flags:
-        """Which are complete and say why they end where they end: they reached the API, or failed before.
-
-        Of others, such as an answer out of a PoP's cache, spans of the hops below may still be on their way.
-        """
-        last = self.ways.begin[1:] - 1
-        settled: Flags = self.complete & (self.reached_api | self.hop_failed[last])
-        return settled
-
-    def per_path(self, hop_values: I64) -> I64:
-        """Sums of a hop column over each path."""
-        return np.add.reduceat(hop_values, self.ways.begin[:-1])
+    def only(self, wanted: NDArray[np.bool_]) -> "Paths":
+        """Those that are ``wanted``."""
+        paths = self.paths[wanted]
+        hops = self.hops[np.repeat(wanted, self.paths["hops"])]
+        gaps = self.gaps[np.repeat(wanted, self.paths["gaps"])]
+        paths["first_hop"] = np.cumsum(paths["hops"]) - paths["hops"]
+        paths["first_gap"] = np.cumsum(paths["gaps"]) - paths["gaps"]
+        return Paths(paths, hops, gaps)
 
 
-def assemble(spans: SpanColumns, strings: Strings, tiers: Tiers) -> PathColumns:
-    """The request paths of all traces in ``spans``, in the order of :func:`telemetry.engine.tree.group`.
+def assemble(spans: SpanArray, members: Places, ends: Places, strings: Strings) -> Paths:
+    """The request paths of several traces, in their order.
 
     Args:
-        spans: at least one span; any order, with or without copies.
-        strings: what the codes of ``spans`` stand for; new ones (gaps) are added.
-        tiers: the configured tiers.
+        spans: the spans of all traces, with or without copies.
+        members: places of the traces' spans, one trace after the other, in any order within one; sorted here by span id.
+        ends: where each trace's members end; none is empty.
+        strings: what the codes of ``spans`` stand for; words for gaps are added.
     """
-    tier_codes = [strings.code(tier) for tier in tiers.order]
-    rank_of_tier = np.full(len(strings), -1, dtype=np.int64)
-    rank_of_tier[tier_codes] = np.arange(len(tier_codes))
-    forest = build(spans, rank_of_tier)
-    answer = answers(forest)
-    ways = walk(forest, answer, len(tier_codes) - 1)
-    hops = forest.spans.take(ways.head)
-    is_api = forest.rank[ways.head] == len(tier_codes) - 1
-    split = times(forest, answer, ways, is_api)
-    bad = forest.bad[ways.head]
-
-    first, last = ways.begin[:-1], ways.begin[1:] - 1
-    reached = is_api[last]
-    total = split.duration[first]
-    api = np.where(reached, split.duration[last], 0)
-    pick = _Picker(ways)
-    edge_hop = pick.first(hops.tier == strings.code(tiers.edge))
-    edge_hop = np.where(edge_hop >= 0, edge_hop, pick.first(hops.pop != 0))
-    edge_hop = np.where(edge_hop >= 0, edge_hop, first)
-    client = pick.first((hops.client_hash != 0) & (hops.tier != tier_codes[0]))
-    client = np.where(client >= 0, client, pick.first(hops.client_hash != 0))
-    route = _at(hops.route, pick.last(hops.route != 0))
-    route = np.where(route != 0, route, _at(hops.path, pick.first(hops.path != 0)))
-    weighted = pick.first(hops.weight > 0)
-    gaps, gap_begin = _gaps(forest, answer, ways, is_api, strings, tiers)
-    return PathColumns(
-        trace_high=hops.trace_high[first],
-        trace_low=hops.trace_low[first],
-        start=hops.start[first],
-        environment=_at(hops.environment, pick.last(hops.environment != 0)),
-        region=hops.region[edge_hop],
-        pop=hops.pop[edge_hop],
-        route=route,
-        method=_at(hops.method, pick.first(hops.method != 0)),
-        status=_at(hops.status, pick.first(hops.status != 0)),
-        verdicts=verdicts(
-            hops, bad, first, pick.first((hops.status != 0) | bad), pick.last(bad), reached, strings, tiers
-        ),
-        reached_api=reached,
-        gaps=gaps,
-        gap_begin=gap_begin,
-        total=total,
-        edge=np.where(reached, np.maximum(0, total - api), total),
-        api=api,
-        attempts=np.add.reduceat(split.attempts, first),
-        retries=np.add.reduceat(split.attempts - split.answered, first),
-        weight=np.where(weighted >= 0, hops.weight[weighted], 1.0),
-        spans=np.diff(forest.first, append=len(forest.spans)),
-        client_hash=np.where(client >= 0, hops.client_hash[client], np.uint64(0)),
-        ways=ways,
-        hop_spans=hops,
-        times=split,
-        hop_failed=bad,
+    traces = len(ends)
+    most = int(np.diff(ends, prepend=0).max()) if traces else 0
+    paths = np.empty(traces, dtype=PATH)
+    hops = np.empty(len(members), dtype=HOP)
+    gaps = np.empty(traces + len(members) + MAX_GAPS, dtype=np.int64)
+    counts = np.zeros(2, dtype=np.int64)
+    tiers = strings.tiers
+    _assemble(
+        spans,
+        members,
+        ends,
+        strings.rank,
+        strings.says,
+        strings.outcome,
+        strings.status_code,
+        np.array([tiers.rank(tiers.api), tiers.rank(tiers.edge)], dtype=np.int64),
+        np.empty(most, dtype=NODE),
+        np.empty(MAX_HOPS, dtype=STEP),
+        np.empty((3, most), dtype=np.int64),
+        np.empty(most, dtype=np.uint64),
+        np.empty(MAX_HOPS, dtype=np.int64),
+        paths,
+        hops,
+        gaps,
+        counts,
     )
+    return Paths(paths, hops[: counts[0]], _named(gaps[: counts[1]], strings))
 
 
-class _Picker:
-    """Finds, for every path, the first or last of its hops that has a property; -1 if none has."""
-
-    def __init__(self, ways: Ways) -> None:
-        self._begin = ways.begin[:-1]
-        self._place = np.arange(len(ways.head))
-
-    def first(self, having: Flags) -> Pointers:
-        far = len(self._place)
-        found = np.minimum.reduceat(np.where(having, self._place, far), self._begin)
-        return np.where(found < far, found, -1)
-
-    def last(self, having: Flags) -> Pointers:
-        return np.maximum.reduceat(np.where(having, self._place, -1), self._begin)
-
-
-def _at(values: I32, place: Pointers) -> I32:
-    return np.where(place >= 0, values[place], 0).astype(np.int32)
-
-
-def _gaps(
-    forest: Forest, answer: Answers, ways: Ways, is_api: Flags, strings: Strings, tiers: Tiers
-) -> tuple[I32, I64]:
-    """What is missing, as codes with the place where each path's begin."""
-    spans = forest.spans
-    first, last = ways.begin[:-1], ways.begin[1:] - 1
-    start = ways.head[first]
-    dangling = spans.parent_id[start] != 0
-    headless = ~dangling & (spans.tier[start] != strings.code(tiers.first))
-    before = np.flatnonzero(ways.stitched)
-    end = ways.head[last]
-    # What the last word came from: the attempt that answered, or a client's own span, for a client does not answer itself.
-    calls = (spans.kind[end] == SpanKind.CLIENT) | (spans.tier[end] == strings.code(tiers.first))
-    word = np.where(answer.answered[end], answer.attempt[end], end)
-    says_why = forest.bad[word] & ((spans.status[word] == 0) | (spans.flags[word] != 0))
-    after = ~is_api[last] & np.where(answer.answered[end], answer.child[end] < 0, calls) & ~says_why
-    parts: list[tuple[Pointers, I64, I32]] = []
-
-    def add(trace: Pointers, order: int | I64, codes: I32) -> None:
-        parts.append((trace, np.broadcast_to(np.asarray(order, dtype=np.int64), trace.shape), codes))
-
-    add(np.flatnonzero(dangling), 0, _named("before:", spans.tier[start[dangling]], strings))
-    add(np.flatnonzero(headless), 0, np.full(int(headless.sum()), strings.code(tiers.first), dtype=np.int32))
-    add(ways.trace[before], ways.depth[before], _named("before:", spans.tier[ways.head[before]], strings))
-    long = np.flatnonzero(ways.too_long)
-    add(long, 1 << 20, np.full(len(long), strings.code("too_long") if len(long) else 0, dtype=np.int32))
-    add(np.flatnonzero(after), 1 << 21, _named("after:", spans.tier[end[after]], strings))
-    trace = np.concatenate([p[0] for p in parts])
-    order = np.lexsort((np.concatenate([p[1] for p in parts]), trace))
-    counts = np.bincount(trace, minlength=forest.traces)
-    return np.concatenate([p[2] for p in parts])[order], np.concatenate(([0], np.cumsum(counts)))
+@compiled
+def _assemble(
+    spans: SpanArray,
+    members: Places,
+    ends: Places,
+    rank: NDArray[np.int32],
+    says: NDArray[np.uint8],
+    outcomes: NDArray[np.int32],
+    status_code: NDArray[np.int32],
+    ranks: NDArray[np.int64],
+    nodes: Any,
+    steps: Any,
+    room: Any,
+    ids: Any,
+    way: Places,
+    paths: Any,
+    hops: Any,
+    gaps: Places,
+    counts: Places,
+) -> None:
+    begin = 0
+    for number in range(len(ends)):
+        end = ends[number]
+        mine = members[begin:end]
+        count = grow(spans, mine, rank, nodes, room[0], ids)
+        first_gap = counts[1]
+        made, missing = walk(spans, nodes, count, ranks[0], steps, gaps[first_gap:], room[1], room[2])
+        path = paths[number]
+        path["spans"] = count
+        path["first_hop"], path["hops"] = counts[0], made
+        path["first_gap"], path["gaps"] = first_gap, missing
+        path["attempts"] = path["retries"] = 0
+        for place in range(made):
+            way[place] = nodes[steps[place]["node"]]["at"]
+            path["attempts"] += steps[place]["attempts"]
+            path["retries"] += steps[place]["attempts"] - (1 if steps[place]["answered"] else 0)
+        _times(spans, way, made, steps, hops[counts[0] :], path)
+        _describe(spans, way, made, rank, ranks, path)
+        _judge(spans, way, made, rank, ranks, says, outcomes, status_code, path)
+        path["settled"] = missing == 0 and (path["reached_api"] or spans[way[made - 1]]["bad"] != 0)
+        _arrival(spans, mine, path)
+        counts[0] += made
+        counts[1] += missing
+        begin = end
 
 
-def _named(prefix: str, tier_codes: I32, strings: Strings) -> I32:
-    distinct, inverse = np.unique(tier_codes, return_inverse=True)
-    codes = strings.codes(prefix + strings.text(int(c)) for c in distinct)
-    return codes[inverse]
+@inlined
+def _times(spans: SpanArray, way: Places, made: Int, steps: Any, hops: Any, path: Any) -> None:
+    """Where the time of every hop went, exactly."""
+    offset = np.int64(0)
+    path["network"] = path["retry"] = path["unattributed"] = 0
+    for place in range(made):
+        span, step, hop = spans[way[place]], steps[place], hops[place]
+        last = place == made - 1
+        following = np.int64(0) if last else spans[way[place + 1]]["duration"]
+        remainder = step["length"] - following
+        hop["span_id"] = span["span_id"]
+        hop["offset"] = offset
+        hop["duration"] = span["duration"]
+        hop["self"] = span["duration"] - step["busy"]
+        hop["retry"] = step["busy"] - step["length"]
+        hop["network"] = max(remainder, 0)
+        hop["unattributed"] = min(remainder, 0)
+        hop["tier"] = span["tier"]
+        hop["component"] = span["component"]
+        hop["pop"] = span["pop"]
+        hop["status"] = span["status"]
+        hop["flags"] = span["flags"]
+        hop["error"] = span["error"]
+        hop["attempts"] = step["attempts"]
+        hop["failed"] = span["bad"] != 0
+        path["network"] += hop["network"]
+        path["retry"] += hop["retry"]
+        path["unattributed"] += hop["unattributed"]
+        if not last:
+            start = spans[way[place + 1]]["start"]
+            within = place_within(span["start"] + step["begin"], step["length"], start, following)[0]
+            offset += step["begin"] + within
+
+
+@inlined
+def _describe(spans: SpanArray, way: Places, made: Int, rank: Any, ranks: Places, path: Any) -> None:
+    """What the hops say of the request: the first one, or for some things the last one, that says it."""
+    first, last = spans[way[0]], spans[way[made - 1]]
+    reached = rank[last["tier"]] == ranks[0]
+    path["trace_high"], path["trace_low"] = first["trace_high"], first["trace_low"]
+    path["start"] = first["start"]
+    path["total"] = first["duration"]
+    path["reached_api"] = reached
+    path["api"] = last["duration"] if reached else 0
+    path["edge"] = max(0, first["duration"] - last["duration"]) if reached else first["duration"]
+    path["environment"] = path["route"] = path["method"] = path["status"] = 0
+    path["weight"] = 0.0
+    path["client_hash"] = 0
+    url, edge, with_pop, client = 0, -1, -1, np.uint64(0)
+    for place in range(made):
+        span = spans[way[place]]
+        standing = rank[span["tier"]]
+        if span["environment"] != 0:
+            path["environment"] = span["environment"]
+        if span["route"] != 0:
+            path["route"] = span["route"]
+        if url == 0:
+            url = span["path"]
+        if path["method"] == 0:
+            path["method"] = span["method"]
+        if path["status"] == 0:
+            path["status"] = span["status"]
+        if path["weight"] == 0.0:
+            path["weight"] = span["weight"]
+        if edge < 0 and standing == ranks[1]:
+            edge = place
+        if with_pop < 0 and span["pop"] != 0:
+            with_pop = place
+        if client == 0:
+            client = span["client_hash"]
+        if path["client_hash"] == 0 and standing != 0:
+            path["client_hash"] = span["client_hash"]
+    if path["route"] == 0:
+        path["route"] = url
+    if path["weight"] == 0.0:
+        path["weight"] = 1.0
+    if path["client_hash"] == 0:
+        path["client_hash"] = client
+    at_edge = spans[way[edge if edge >= 0 else max(with_pop, 0)]]
+    path["region"] = at_edge["region"]
+    path["pop"] = at_edge["pop"]
+
+
+@inlined
+def _judge(
+    spans: SpanArray,
+    way: Places,
+    made: Int,
+    rank: Any,
+    ranks: Places,
+    says: Any,
+    outcomes: Any,
+    status_code: Any,
+    path: Any,
+) -> None:
+    """Outcome and blame."""
+    final, blamed = -1, -1
+    for place in range(made):
+        span = spans[way[place]]
+        if final < 0 and (span["status"] != 0 or span["bad"] != 0):
+            final = place
+        if span["bad"] != 0:
+            blamed = place
+    if final < 0 or spans[way[final]]["bad"] == 0:
+        path["outcome"] = outcomes[OK]
+        path["blamed_tier"] = path["blamed_component"] = path["blamed_pop"] = path["reason"] = 0
+        return
+    how, whom = spans[way[final]], spans[way[blamed]]
+    outcome = outcome_of(how, whom, path["reached_api"], rank[whom["tier"]] == ranks[0], says)
+    path["outcome"] = outcomes[outcome]
+    who, why = (spans[way[0]], how) if outcome == CANCELLED else (whom, whom)
+    path["blamed_tier"] = who["tier"]
+    path["blamed_component"] = who["component"]
+    path["blamed_pop"] = who["pop"]
+    if why["flags"] != 0:
+        path["reason"] = why["flags"]
+    elif why["error"] != 0:
+        path["reason"] = why["error"]
+    else:
+        path["reason"] = status_code[why["status"]]
+
+
+@inlined
+def _arrival(spans: SpanArray, members: Places, path: Any) -> None:
+    path["arrived_ms"] = spans[members[0]]["arrival_ms"]
+    path["last_offset"] = spans[members[0]]["offset"]
+    for place in range(1, len(members)):
+        path["arrived_ms"] = max(path["arrived_ms"], spans[members[place]]["arrival_ms"])
+        path["last_offset"] = max(path["last_offset"], spans[members[place]]["offset"])
+
+
+def _named(gaps: Places, strings: Strings) -> NDArray[np.int32]:
+    """The words for gaps."""
+    distinct, inverse = np.unique(gaps, return_inverse=True)
+    codes = strings.codes(_word(int(gap) >> 32, strings.text(int(gap) & 0xFFFFFFFF), strings) for gap in distinct)
+    named: NDArray[np.int32] = codes[inverse] if len(distinct) else codes
+    return named
+
+
+def _word(kind: int, tier: str, strings: Strings) -> str:
+    if kind == FIRST_TIER:
+        return strings.tiers.first
+    return f"before:{tier}" if kind == BEFORE else f"after:{tier}" if kind == AFTER else "too_long"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,45 +34,60 @@ class Record:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordBatch:
-    """Messages of one partition that came together, as columns: no object a message but its bytes.
+    """Messages of one partition that came together, as columns: no object a message, and their bytes where they came to lie.
 
     Attributes:
         partition: as in :class:`Record`.
-        values: the messages' bytes, in order.
+        data: bytes, among them those of the messages.
+        begins, ends: where each message's bytes lie.
         offsets: of each; growing.
         arrival_ms: of each.
-        size: how many bytes ``values`` are together.
+        size: how many bytes the messages have together.
     """
 
     partition: int
-    values: list[bytes]
+    data: Bytes
+    begins: Numbers
+    ends: Numbers
     offsets: Numbers
     arrival_ms: Numbers
     size: int
 
+    @classmethod
+    def of(cls, partition: int, values: Sequence[bytes], offsets: Numbers, arrival_ms: Numbers) -> "RecordBatch":
+        """From messages one by one."""
+        ends = np.cumsum(np.fromiter(map(len, values), dtype=np.int64, count=len(values)))
+        begins = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1]))
+        data = np.frombuffer(b"".join(values), dtype=np.uint8)
+        return cls(partition, data, begins, ends, offsets, arrival_ms, len(data))
+
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.offsets)
 
     @property
     def next_offset(self) -> int:
         """The offset after the last message."""
         return int(self.offsets[-1]) + 1
 
+    @property
+    def values(self) -> list[bytes]:
+        """The messages' bytes, copied."""
+        return [self.data[a:b].tobytes() for a, b in zip(self.begins.tolist(), self.ends.tolist(), strict=True)]
+
     def record(self, index: int) -> Record:
         """One message alone."""
-        return Record(self.partition, int(self.offsets[index]), int(self.arrival_ms[index]), self.values[index])
+        value = self.data[self.begins[index] : self.ends[index]].tobytes()
+        return Record(self.partition, int(self.offsets[index]), int(self.arrival_ms[index]), value)
 
     def records(self) -> Iterator[Record]:
         """All messages, one by one."""
-        for offset, arrival_ms, value in zip(self.offsets.tolist(), self.arrival_ms.tolist(), self.values, strict=True):
-            yield Record(self.partition, offset, arrival_ms, value)
+        return (self.record(index) for index in range(len(self)))
 
     def cut(self, max_bytes: int) -> "tuple[RecordBatch, RecordBatch | None]":
         """The first messages, at least one and else no more than ``max_bytes`` of them; and the rest, if any."""
         if self.size <= max_bytes or len(self) <= 1:
             return self, None
-        ends = np.cumsum(np.fromiter(map(len, self.values), dtype=np.int64, count=len(self)))
-        count = max(1, int(np.searchsorted(ends, max_bytes, side="right")))
+        count = max(1, int(np.searchsorted(np.cumsum(self.ends - self.begins), max_bytes, side="right")))
         return self._part(slice(count)), self._part(slice(count, None)) if count < len(self) else None
 
     def since(self, offset: int) -> "RecordBatch":
@@ -79,8 +95,9 @@ class RecordBatch:
         return self._part(slice(int(np.searchsorted(self.offsets, offset)), None))
 
     def _part(self, some: slice) -> "RecordBatch":
-        values = self.values[some]
-        return RecordBatch(self.partition, values, self.offsets[some], self.arrival_ms[some], sum(map(len, values)))
+        begins, ends = self.begins[some], self.ends[some]
+        size = int((ends - begins).sum())
+        return RecordBatch(self.partition, self.data, begins, ends, self.offsets[some], self.arrival_ms[some], size)
 
 
 def batches_of(records: Sequence[Record]) -> list[RecordBatch]:
@@ -88,14 +105,12 @@ def batches_of(records: Sequence[Record]) -> list[RecordBatch]:
     batches = []
     for partition, group in groupby(records, key=lambda record: record.partition):
         members = list(group)
-        values = [record.value for record in members]
         batches.append(
-            RecordBatch(
+            RecordBatch.of(
                 partition,
-                values,
+                [record.value for record in members],
                 np.array([record.offset for record in members], dtype=np.int64),
                 np.array([record.arrival_ms for record in members], dtype=np.int64),
-                sum(map(len, values)),
             )
         )
     return batches
@@ -139,6 +154,13 @@ class Feed(Protocol):
 
     def reject(self, record: Record, reason: str) -> None:
         """Put a record that cannot be decoded aside (dead-letter topic or file) with the reason, and go on."""
+        ...
+
+    def reread(self, partition: int) -> None:
+        """Start a partition anew: the next polls show it going, and coming back at its committed offset, if it is still ours.
+
+        For a caller that found out (by the store's answer) that another one wrote in its place.
+        """
         ...
 
     def lag(self) -> int:

@@ -1,42 +1,31 @@
-"""The loop: feed -> engine -> store -> commit."""
+"""The loop: feed -> engine -> log of blocks -> commit."""
 
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
+from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.protocol import BlockLog
+from telemetry.blocklog.sql import SqlLogTables
 from telemetry.engine.engine import Batch, Engine
-from telemetry.engine.settings import EngineSettings
 from telemetry.errors import EdgepathError, UnavailableError
-from telemetry.feeds.base import Feed, Record
+from telemetry.feeds.base import Feed, Record, RecordBatch
+from telemetry.feeds.otlp.intake import Signal
+from telemetry.feeds.otlp.redaction import scrub
+from telemetry.observe.model import NoTimings, Timings
+from telemetry.pipeline.encodings import in_protobuf
 from telemetry.pipeline.outbox import Outbox
-from telemetry.pipeline.takeover import drive_again, read_past
+from telemetry.pipeline.past import StoredPast
+from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store.base import Store
-from telemetry.store.chdb import ChdbEngine
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PipelineSettings:
-    """Settings of the loop.
-
-    Attributes:
-        engine: settings of the engine.
-        flush_seconds: how often traces are closed and stored.
-        flush_bytes: traces are closed earlier when so much came in.
-        poll_seconds: how long to wait for records at a time.
-        max_waiting_batches: when as many batches wait for the store, nothing more is taken in.
-    """
-
-    engine: EngineSettings
-    flush_seconds: float = 1.0
-    flush_bytes: int = 64 * 1024 * 1024
-    poll_seconds: float = 0.2
-    max_waiting_batches: int = 8
+_TROUBLED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,17 +33,31 @@ class Status:
     """What the loop has done and where it stands; counts since the start."""
 
     records: int
+    bytes: int
     spans: int
     invalid_spans: int
     rejected_records: int
     replayed_spans: int
+    duplicate_spans: int
     late_spans: int
     paths: int
     complete_paths: int
+    restated_paths: int
+    kept_late_spans: int
+    split_traces: int
+    split_example: str
     open_spans: int
+    open_traces: int
     waiting_batches: int
+    landed_blocks: int
+    block_failures: int
+    fenced_partitions: int
+    stale_takeovers: int
+    pauses: int
+    paused: bool
     partitions: int
     lag: int
+    rounds: int
     trouble: str
 
 
@@ -65,10 +68,10 @@ class Pipeline:
         self,
         feed: Feed,
         store: Store,
-        chdb: ChdbEngine,
         settings: PipelineSettings,
         *,
         topic: str,
+        timings: Timings | None = None,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,38 +80,54 @@ class Pipeline:
         Args:
             feed: where records come from.
             store: where paths go, with the schema applied.
-            chdb: the engine that decodes.
             settings: see there.
-            topic: the feed's name; part of every block's token.
+            topic: the feed's name; stands in every row.
+            timings: is told how long things took.
             wall_ms: the wall clock.
             monotonic: a clock in seconds for waiting.
         """
         self._feed = feed
-        self._store = store
         self._settings = settings
-        self._topic = topic
+        self._timings = timings or NoTimings()
         self._wall_ms = wall_ms
         self._monotonic = monotonic
-        self._engine = Engine(chdb, settings.engine, topic=topic, writer=uuid.uuid4().hex[:12])
-        self._outbox = Outbox(store)
+        self._past = StoredPast(store, topic)
+        self._log = BlockLog(SqlLogTables(store, PATHS, topic))
+        self._engine = Engine(settings.engine, topic=topic, past=self._past)
+        self._outbox = Outbox(self._log.append, self._timings, senders=settings.senders)
         self._committed: dict[int, int] = {}
+        self._to_commit: dict[int, int] = {}
+        self._landed_block: dict[int, int] = {}
+        self._close_due: dict[int, float] = {}
         self._flush_due = 0.0
         self._full_since = 0  # wall clock, ms; 0 while there is room
-        self._polled: list[Record] = []
+        self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
+        self._polled: list[RecordBatch] = []
         self._polled_bytes = 0
         self._rejected: deque[tuple[Record, str]] = deque()
         self._trouble = ""
         self._lag = 0
+        self._fenced = self._pauses = self._rounds = 0
 
     def status(self) -> Status:
         """Where the loop stands. May be called from another thread."""
+        outbox, engine = self._outbox, self._engine
         return Status(
-            **asdict(self._engine.counters),
-            open_spans=self._engine.open_spans,
-            waiting_batches=len(self._outbox.waiting),
-            partitions=len(self._engine.partitions),
+            **asdict(engine.counters),
+            split_example=engine.split_example(),
+            open_spans=engine.open_spans,
+            open_traces=engine.open_traces,
+            waiting_batches=len(outbox),
+            landed_blocks=outbox.landed_blocks,
+            block_failures=outbox.failures,
+            fenced_partitions=self._fenced,
+            stale_takeovers=self._log.stale_takeovers,
+            pauses=self._pauses,
+            paused=bool(self._full_since),
+            partitions=len(engine.partitions),
             lag=self._lag,
-            trouble=self._outbox.trouble or self._trouble,
+            rounds=self._rounds,
+            trouble=outbox.trouble or self._trouble,
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -121,7 +140,7 @@ class Pipeline:
                 if not self._trouble:
                     _log.error("the pipeline waits: %s", error)
                 self._trouble = str(error)
-                stop.wait(1.0)
+                stop.wait(_TROUBLED_SECONDS)
 
     def step(self) -> int:
         """One round; returns how many records came in.
@@ -129,31 +148,30 @@ class Pipeline:
         Raises:
             EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
         """
+        self._rounds += 1
         try:
             self._follow_assignment()
         except EdgepathError:
-            self._feed.poll(
-                0.0, 0
-            )  # a member that falls silent loses its partitions, and the next one would fare no better
+            # A member that falls silent loses its partitions, and the next one would fare no better.
+            self._feed.poll_batches(0.0, 0)
             raise
         s = self._settings
-        full = self._engine.full or len(self._outbox.waiting) >= s.max_waiting_batches
-        room = 0 if full else max(0, s.flush_bytes - self._polled_bytes)
-        records = self._feed.poll(s.poll_seconds if room else 0.0, room)
-        self._polled += records
-        self._polled_bytes += sum(len(r.value) for r in records)
-        self._lag = self._feed.lag()
+        self._note_whether_full()
+        room = 0 if self._engine.full else max(0, s.flush_bytes - self._polled_bytes)
+        came = self._poll(s.poll_seconds if room else 0.0, room)
         now = self._monotonic()
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
             self._flush_due = now + s.flush_seconds
-            busy = {r.partition for r in self._polled} if self._lag == 0 else set(self._engine.partitions)
+            busy = {b.partition for b in self._polled} if self._lag == 0 else set(self._engine.partitions)
             self._take()
             self._put_aside()
-            self._close(busy)
-        self._outbox.send(now, self._landed)
-        if full and not records:
-            time.sleep(0.05)  # nothing to do but wait for the store
-        return len(records)
+            self._close(busy, now)
+            self._timings.flushed(self._monotonic() - now)
+            self._commit()
+        self._outbox.send(now, self._landed, self._lost)
+        if not room and not came:
+            self._outbox.settle(0.05)  # nothing to do but wait for the store
+        return came
 
     def drain(self, timeout_seconds: float) -> bool:
         """Step until every record is in, every trace is closed and every block has landed; False if time runs out."""
@@ -168,75 +186,155 @@ class Pipeline:
                 and not self._polled
                 and not self._lag
                 and not self._engine.open_spans
-                and not self._outbox.waiting
+                and not len(self._outbox)
             ):
+                self._commit()
                 return True
         return False
 
+    def finish(self, timeout_seconds: float) -> bool:
+        """The orderly end: take nothing more in, store what is due, commit it; False if not all landed in time.
+
+        What is still open is read again by who comes next.
+        """
+        deadline = self._monotonic() + timeout_seconds
+        try:
+            self._take()
+            self._put_aside()
+            self._close(set(), self._monotonic(), last=True)
+        except EdgepathError as error:
+            _log.warning("some of what came in last is left to who comes next: %s", error)
+        while len(self._outbox) and self._monotonic() < deadline:
+            self._outbox.send(self._monotonic(), self._landed, self._lost)
+            self._outbox.settle(0.05)
+        try:
+            self._commit()
+        except EdgepathError as error:
+            _log.warning("what was stored last is not committed, and will be passed over by who comes next: %s", error)
+        return not len(self._outbox)
+
     def close(self) -> None:
         """Let go of what the loop opened. The feed and the store stay open."""
-        self._engine.shut()
+        self._outbox.close()
 
     def _follow_assignment(self) -> None:
         assigned = self._feed.assigned()
         for partition in self._engine.partitions:
             if partition not in assigned:
-                self._engine.forget(partition)
-                self._outbox.forget(partition)
-                self._committed.pop(partition, None)
-                self._polled = [r for r in self._polled if r.partition != partition]
-                self._polled_bytes = sum(len(r.value) for r in self._polled)
-                self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
+                self._forget(partition)
         for partition, committed in assigned.items():
             if partition not in self._engine.partitions:
                 now_ms = self._wall_ms()
-                past = read_past(
-                    self._store,
-                    topic=self._topic,
-                    partition=partition,
-                    committed=committed,
-                    remember_ms=self._settings.engine.remember_ms,
-                    now_ms=now_ms,
-                )
-                if past.next_block > 1:
-                    drive_again(self._store, topic=self._topic, partition=partition, block=past.next_block - 1)
+                lease = self._log.take_over(partition)
+                # Only now: nobody else adds to it any more.
+                emitted = self._past.emitted(partition, committed, now_ms - self._settings.engine.remember_ms)
                 self._engine.assign(
                     partition,
+                    writer=lease.writer,
                     next_offset=committed,
-                    next_block=past.next_block,
-                    emitted=past.emitted,
+                    next_block=lease.next_number,
+                    emitted=emitted,
                     now_ms=now_ms,
                 )
                 self._committed[partition] = committed
+                self._drained_at = 0  # it may have old records
+                self._landed_block[partition] = lease.next_number - 1
+
+    def _forget(self, partition: int) -> None:
+        self._engine.forget(partition)
+        self._outbox.forget(partition)
+        for known in (self._committed, self._to_commit, self._landed_block, self._close_due):
+            known.pop(partition, None)
+        self._polled = [b for b in self._polled if b.partition != partition]
+        self._polled_bytes = sum(b.size for b in self._polled)
+        self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
+
+    def _note_whether_full(self) -> None:
+        full = self._engine.full
+        if full and not self._full_since:
+            self._pauses += 1
+            self._full_since = self._wall_ms()
+        elif not full:
+            self._full_since = 0
+
+    def _poll(self, timeout_seconds: float, room: int) -> int:
+        asked_ms = self._wall_ms()
+        batches = self._feed.poll_batches(timeout_seconds, room)
+        now_ms = self._wall_ms()
+        # Kafka's timestamps are the senders' clocks. What came after we had read everything cannot be older than that, and
+        # nothing comes from the future: a clock that is wrong by years must not close traces, or keep them open.
+        earliest = min(self._drained_at, now_ms)
+        for batch in batches:
+            found = in_protobuf(batch, Signal.TRACES)
+            self._polled.append(replace(found.batch, arrival_ms=np.clip(batch.arrival_ms, earliest, now_ms)))
+            self._rejected += found.rejected
+        self._polled_bytes += sum(b.size for b in batches)
+        self._lag = self._feed.lag()
+        if room and not self._lag:
+            self._drained_at = asked_ms
+        return sum(map(len, batches))
 
     def _take(self) -> None:
-        """Decode what was polled. A statement has a price of its own, so it is done for many records at once."""
-        if not self._polled:
-            return
-        self._rejected += self._engine.ingest(self._polled)
-        self._polled, self._polled_bytes = [], 0
+        """Decode what was polled, of all partitions at once."""
+        if self._polled:
+            self._rejected += self._engine.ingest(self._polled)
+            self._polled, self._polled_bytes = [], 0
 
     def _put_aside(self) -> None:
         """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
         while self._rejected:
             record, reason = self._rejected[0]
-            self._feed.reject(record, reason)
+            self._feed.reject(replace(record, value=scrub(record.value)), reason)
             _log.error("a record that cannot be decoded was put aside: %s", reason)
             self._rejected.popleft()
 
-    def _close(self, busy: Set[int]) -> None:
+    def _close(self, busy: Set[int], now: float, *, last: bool = False) -> None:
         """Close what is due; for the partitions that are not ``busy``, quiet time passes by the wall clock."""
+        s = self._settings
         now_ms = self._wall_ms()
-        self._full_since = (self._full_since or now_ms) if self._engine.full else 0
         waited_ms = max(0, now_ms - self._full_since) if self._full_since else 0
-        will_be_committed = self._committed | {b.partition: b.resume_offset for b in self._outbox.waiting}
+        every = max(s.flush_seconds, len(self._engine.partitions) / s.blocks_per_second)
         for partition in self._engine.partitions:
-            idle_now_ms = None if partition in busy else now_ms
-            batch = self._engine.close(partition, idle_now_ms=idle_now_ms, waited_ms=waited_ms)
-            if batch.blocks or batch.resume_offset > will_be_committed.get(partition, 0):
+            if self._outbox.waiting(partition) >= s.max_waiting_batches and not last:
+                continue  # the store is slow: the next block is larger
+            if now < self._close_due.get(partition, 0.0) and not self._full_since and not last:
+                continue
+            self._close_due[partition] = now + every - s.flush_seconds / 2
+            batch = self._engine.close(
+                partition,
+                landed=self._landed_block[partition],
+                idle_now_ms=None if partition in busy else now_ms,
+                waited_ms=waited_ms,
+            )
+            known = max(
+                self._outbox.last_resume_offset(partition),
+                self._to_commit.get(partition, 0),
+                self._committed[partition],
+            )
+            if batch.block is not None or batch.resume_offset > known:
                 self._outbox.add(batch)
+            if batch.large:
+                self._close_due[partition] = self._flush_due = now
 
     def _landed(self, batch: Batch) -> None:
+        if batch.block is not None:
+            self._landed_block[batch.partition] = batch.block.number
+            self._timings.fresh(max(0, self._wall_ms() - batch.arrived_ms) / 1000)
         if batch.resume_offset > self._committed.get(batch.partition, 0):
-            self._feed.commit({batch.partition: batch.resume_offset})
-            self._committed[batch.partition] = batch.resume_offset
+            self._to_commit[batch.partition] = batch.resume_offset
+
+    def _commit(self) -> None:
+        if self._rejected or not self._to_commit:
+            return
+        self._feed.commit(self._to_commit)
+        # A group that is rebalancing takes no offsets, and a partition that is idle from now on has no other ones to come.
+        stands = self._feed.assigned()
+        done = {p: offset for p, offset in self._to_commit.items() if stands.get(p, 0) >= offset}
+        self._committed.update(done)
+        self._to_commit = {p: offset for p, offset in self._to_commit.items() if p in stands and p not in done}
+
+    def _lost(self, partition: int) -> None:
+        """Another writer has the partition, though the feed has not told us: begin anew with it, if it is still ours."""
+        self._fenced += 1
+        self._forget(partition)
+        self._feed.reread(partition)

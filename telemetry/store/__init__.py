@@ -22,7 +22,8 @@ def open_store(clickhouse_url: str | None = None, data_dir: Path | None = None) 
         raise ConfigurationError("name one store: --clickhouse URL for a server, or --data DIR for the embedded one")
     store: Store
     if clickhouse_url:
-        from telemetry.store.server import ServerAddress, ServerStore  # noqa: PLC0415
+        from telemetry.store.address import ServerAddress  # noqa: PLC0415
+        from telemetry.store.server import ServerStore  # noqa: PLC0415
 
         store = ServerStore(ServerAddress.parse(clickhouse_url))
     else:

@@ -5,7 +5,10 @@ SQL parameters are ClickHouse's own server-side ones, ``{name:Type}``; no caller
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Parameter = str | int | float | Sequence[str] | Sequence[int]
 
@@ -36,32 +39,13 @@ class Result:
         return self.rows[0][0]
 
 
-@dataclass(frozen=True)
-class Block:
-    """A frozen set of rows for one table, to be inserted exactly as it is, as often as it takes.
-
-    Attributes:
-        table: the table's name.
-        columns: the columns, in the order of ``arrow``'s schema.
-        arrow: the rows, as an Arrow IPC file.
-        rows: how many.
-        token: deduplication token; the same block always carries the same one.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    arrow: bytes
-    rows: int
-    token: str
-
-
-def block_token(topic: str, partition: int, number: int, table: str) -> str:
-    """The deduplication token of a block: its place in the sequence of its partition, so that each number is written once."""
-    return f"{topic}/{partition}/{number}/{table}"
-
-
 class Store(Protocol):
-    """A ClickHouse database with Edgepath's tables. Safe to use from several threads."""
+    """A ClickHouse database with Edgepath's tables. Safe to use from several threads.
+
+    What is inserted is one block whatever the server's defaults, and carries a deduplication token: of several inserts into
+    one table partition with one token the first counts, in the table and in the targets of its views, as long as the
+    table's deduplication window remembers it (docs/exactly-once.md).
+    """
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
         """Run a SELECT.
@@ -72,15 +56,55 @@ class Store(Protocol):
         """
         ...
 
+    def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> "pa.Table":
+        """Run a SELECT; its rows as Arrow, nothing rounded: strings as binary, DateTime64 in its own precision.
+
+        Raises as :meth:`query` does.
+        """
+        ...
+
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """Run a statement without a result. Raises as :meth:`query` does."""
         ...
 
-    def append(self, block: Block) -> None:
-        """Insert a block; a second time with the same token changes nothing, views included.
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        arrow: bytes,
+        *,
+        token: str,
+        where: str = "1",
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> None:
+        """Insert rows that come as an Arrow IPC file.
 
-        Raises as :meth:`query` does.
+        Args:
+            table: the table.
+            columns: those that ``arrow`` has.
+            arrow: the rows.
+            token: deduplication token; the same rows always carry the same one.
+            where: an SQL condition that ClickHouse evaluates when the statement starts: a guard. Where it does not hold,
+                nothing is inserted and nothing is raised.
+            parameters: of ``where``.
+
+        Raises:
+            StoreError: ClickHouse refused it; nothing was inserted.
+            UnavailableError: ClickHouse does not answer or cannot take it now. The rows may have landed all the same, or may
+                still land within the time that a statement may take.
         """
+        ...
+
+    def insert_select(
+        self,
+        table: str,
+        columns: Sequence[str],
+        select: str,
+        *,
+        token: str,
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> None:
+        """Insert what ``select`` gives, in the order of ``columns``. As :meth:`insert` else."""
         ...
 
     def close(self) -> None:

@@ -16,12 +16,9 @@ import pyarrow as pa
 
 from telemetry.errors import ConfigurationError, StoreError
 from telemetry.store.base import Parameter, Result
-from telemetry.store.values import column_values, error_code, holds_seconds, parameter_text
+from telemetry.store.values import ARROW_SETTINGS, column_values, error_code, holds_seconds, parameter_text
 
-_ARROW = (
-    "output_format_arrow_string_as_string = 0, output_format_arrow_fixed_string_as_fixed_byte_array = 1, "
-    "output_format_arrow_compression_method = 'none'"
-)
+_ARROW = ", ".join(f"{name} = '{value}'" for name, value in ARROW_SETTINGS.items())
 _LAST_STATEMENT_SECONDS = 30.0
 
 

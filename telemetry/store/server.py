@@ -1,102 +1,57 @@
-"""The store on a ClickHouse server or cluster: reads by clickhouse-driver, blocks by chDB's ``remote()``.
-
-Blocks go out of the engine that made them: no row passes through Python.
-"""
+"""The store on a ClickHouse server: reads by clickhouse-driver, blocks by HTTP, as they are: no row passes through Python."""
 
 import contextlib
 import queue
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
+import pyarrow as pa
 from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 
-from telemetry.errors import ConfigurationError, StoreError, UnavailableError
-from telemetry.store.base import Block, Parameter, Result
-from telemetry.store.chdb import ChdbEngine, memory_file
-from telemetry.store.inserts import insert_statement
-from telemetry.store.values import error_code
-
-_UNREACHABLE = {209, 210, 279, 519, 1000}  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_..., NO_REMOTE_..., POCO_EXCEPTION
-_ATTEMPTS_FAILED = {279, 519}  # ALL_CONNECTION_TRIES_FAILED, NO_REMOTE_SHARD_AVAILABLE: why, stands further down
-_UNKNOWN_TABLE = 60
-
-
-@dataclass(frozen=True)
-class ServerAddress:
-    """Where a ClickHouse server is, out of ``clickhouse://user:password@host:port/database?secure=1``."""
-
-    host: str
-    port: int
-    database: str
-    user: str
-    password: str = field(repr=False)
-    secure: bool = False
-
-    @classmethod
-    def parse(cls, url: str) -> "ServerAddress":
-        """Read a URL.
-
-        Raises:
-            ConfigurationError: it is not such a URL. The message never shows the password.
-        """
-        form = "write clickhouse://USER:PASSWORD@HOST:9000/DATABASE (clickhouses:// for TLS)"
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigurationError(f"the ClickHouse URL cannot be read ({error}); {form}") from error
-        if parts.scheme not in ("clickhouse", "clickhouses", "tcp") or not parts.hostname:
-            raise ConfigurationError(
-                f"the ClickHouse URL has the scheme {parts.scheme!r} and host {parts.hostname!r}; {form}"
-            )
-        secure = parts.scheme == "clickhouses" or parse_qs(parts.query).get("secure", ["0"])[0] in ("1", "true")
-        database = parts.path.strip("/") or "edgepath"
-        if not re.fullmatch(r"\w+", database):
-            raise ConfigurationError(
-                f"the ClickHouse URL's database {database!r} may have letters, digits and _ only; {form}"
-            )
-        return cls(
-            host=parts.hostname,
-            port=port or (9440 if secure else 9000),
-            database=database,
-            user=unquote(parts.username or "default"),
-            password=unquote(parts.password or ""),
-            secure=secure,
-        )
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}/{self.database}"
+from telemetry.errors import StoreError, UnavailableError
+from telemetry.store.address import ServerAddress
+from telemetry.store.base import Parameter, Result
+from telemetry.store.http import HttpClient
+from telemetry.store.inserts import (
+    COLUMNS_QUERY,
+    PINNED,
+    SETTINGS_QUERY,
+    insert_select_statement,
+    insert_statement,
+    literal,
+    pinned,
+    quoted,
+    structure,
+)
+from telemetry.store.values import ARROW_SETTINGS
 
 
 class ServerStore:
     """A :class:`telemetry.store.base.Store` on a ClickHouse server."""
 
-    def __init__(
-        self,
-        address: ServerAddress,
-        engine: ChdbEngine | None = None,
-        *,
-        connect_seconds: float = 5,
-        answer_seconds: float = 120,
-    ) -> None:
-        """Speak to ``address``; ``engine`` sends the blocks and may be left out where nothing is appended."""
+    def __init__(self, address: ServerAddress, *, connect_seconds: float = 5, answer_seconds: float = 120) -> None:
+        """Speak to ``address``; makes its database if it is not there.
+
+        Raises:
+            ConfigurationError: the certificates of ``address.ca`` cannot be read.
+            StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
+        """
         self._address = address
-        self._engine = engine
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._http = HttpClient(address, connect_seconds=connect_seconds, answer_seconds=answer_seconds)
+        self._types: dict[str, dict[str, str]] = {}
         self.ensure_database()
 
     def ensure_database(self) -> None:
         """Create the database if it is not there. Raises as :meth:`telemetry.store.base.Store.query` does."""
         client = self._client(database="default")
         with self._translated():
-            client.execute(f"CREATE DATABASE IF NOT EXISTS `{self._address.database}`")
+            client.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(self._address.database)}")
             client.disconnect()
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
@@ -107,37 +62,62 @@ class ServerStore:
             rows = [tuple(c(v) if c else v for c, v in zip(convert, row, strict=True)) for row in rows]
         return Result(tuple(name for name, _ in kinds), rows)
 
+    def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """As :meth:`telemetry.store.base.Store.arrow`."""
+        answer = self._http.run(f"{sql}\nFORMAT Arrow", settings=ARROW_SETTINGS, parameters=parameters)
+        return pa.ipc.open_file(pa.BufferReader(answer)).read_all()
+
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """As :meth:`telemetry.store.base.Store.execute`."""
         self._run(sql, parameters, with_column_types=False)
 
-    def append(self, block: Block) -> None:
-        """As :meth:`telemetry.store.base.Store.append`."""
-        if self._engine is None:
-            raise StoreError("this store was opened for reading: it has no engine to send blocks with")
-        address = self._address
-        function = "remoteSecure" if address.secure else "remote"
-        literals = ", ".join(
-            _quote(v)
-            for v in (f"{address.host}:{address.port}", address.database, block.table, address.user, address.password)
-        )
-        with memory_file(block.arrow) as path:
-            try:
-                self._engine.run(insert_statement(f"FUNCTION {function}({literals})", block, path))
-            except StoreError as error:
-                # ClickHouse's message can repeat the statement, and so the password: neither shown nor chained.
-                text, code = _reason(error)
-                for secret in filter(None, (_quote(address.password)[1:-1], address.password)):
-                    text = text.replace(secret, "***")
-                if code in _UNREACHABLE:
-                    raise UnavailableError(f"ClickHouse at {address} does not answer: {text}") from None
-                raise StoreError(f"ClickHouse at {address}: {text}", code) from None
+    def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        arrow: bytes,
+        *,
+        token: str,
+        where: str = "1",
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> None:
+        """As :meth:`telemetry.store.base.Store.insert`."""
+        if table not in self._types:
+            self._types[table] = dict(self.query(COLUMNS_QUERY, {"table": table}).rows)
+        try:
+            source = f"input({literal(structure(table, columns, self._types[table]))})"
+            sql = f"{insert_statement(quoted(table), columns, source, where)} FORMAT Arrow"
+            self._http.run(sql, arrow, settings=self._settings(token), parameters=parameters)
+        except StoreError:
+            self._types.pop(table, None)  # the table may have changed: ask again
+            raise
+
+    def insert_select(
+        self,
+        table: str,
+        columns: Sequence[str],
+        select: str,
+        *,
+        token: str,
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> None:
+        """As :meth:`telemetry.store.base.Store.insert_select`."""
+        sql = insert_select_statement(quoted(table), columns, select)
+        self._http.run(sql, settings=self._settings(token), parameters=parameters)
 
     def close(self) -> None:
         """Close the idle connections."""
+        self._http.close()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().disconnect()
+
+    def _settings(self, token: str) -> dict[str, str]:
+        return {**self._pinned, "insert_deduplication_token": token}
+
+    @cached_property
+    def _pinned(self) -> dict[str, str]:
+        return pinned({row[0] for row in self.query(SETTINGS_QUERY, {"names": list(PINNED)}).rows})
 
     def _client(self, database: str | None = None) -> Client:
         address = self._address
@@ -148,6 +128,8 @@ class ServerStore:
             password=address.password,
             database=database or address.database,
             secure=address.secure,
+            verify=address.verify,
+            ca_certs=address.ca or None,
             connect_timeout=self._connect_seconds,
             send_receive_timeout=self._answer_seconds,
             compression=False,
@@ -182,22 +164,6 @@ class ServerStore:
         except driver_errors.Error as error:
             text = str(error).split("Stack trace:", maxsplit=1)[0].strip().splitlines()
             raise StoreError(f"ClickHouse at {self._address}: {' '.join(text)[:500]}", int(error.code or 0)) from error
-
-
-def _reason(error: StoreError) -> tuple[str, int]:
-    """What ClickHouse says and its code; of ``remote()``'s failed attempts, what they failed of."""
-    if error.code not in _ATTEMPTS_FAILED:
-        return str(error), error.code
-    for line in map(str.strip, str(error.__cause__).splitlines()):
-        if line.startswith("There is no table"):
-            return line, _UNKNOWN_TABLE
-        if error_code(line) not in (0, *_ATTEMPTS_FAILED):
-            return line[:500], error_code(line)
-    return str(error), error.code
-
-
-def _quote(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _converter(kind: str) -> Callable[[Any], Any] | None:

@@ -11,9 +11,16 @@ PATH_1M: Final = "path_1m"
 HOP_1M: Final = "hop_1m"
 SLI_1M: Final = "sli_1m"
 LATE_SPANS: Final = "late_spans"
+CORRECTIONS: Final = "corrections"
+PATH_LOG: Final = "path_log"
+METRIC_POINTS: Final = "metric_points"
+METRIC_LOG: Final = "metric_log"
+
+DEDUPLICATION_WINDOW: Final = 50_000
+"""How many blocks each table remembers the tokens of; stands in the migrations as well."""
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\n\((.*?)\n\)\nENGINE", re.DOTALL)
-_COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS)\b.*)?,?$")
+_COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS|TTL)\b.*)?,?$")
 _ALIAS = re.compile(r"^ {4}(\w+)\s.*\bALIAS\b", re.MULTILINE)
 _NESTED = re.compile(r"^ {4}(\w+) Nested\n {4}\((.*?)\n {4}\),?$", re.DOTALL | re.MULTILINE)
 _NESTED_COLUMN = re.compile(r"^ {8}(\w+)\s+(.+?),?$", re.MULTILINE)
@@ -69,6 +76,22 @@ def _columns(body: str) -> dict[str, str]:
         else:
             found[match[1]] = match[2]
     return found
+
+
+def holds(within: str, alias: str = "") -> str:
+    """The condition for rows of ``request_paths`` that no later row takes back: for lists of requests.
+
+    Sums need no such condition, they multiply by ``sign``; a look-up by trace id takes ``FINAL``. This reads fewer columns than
+    ``FINAL`` and no row twice, for few rows are ever taken back.
+
+    Args:
+        within: a condition on ``start`` (and nothing else) that all rows asked for meet; a row that takes another back has
+            the same start.
+        alias: of the table in the query.
+    """
+    of = f"{alias}." if alias else ""
+    taken_back = f"SELECT trace_id, version FROM {REQUEST_PATHS} WHERE sign = -1 AND {within}"  # noqa: S608 - names are ours
+    return f"{of}sign = 1 AND ({of}trace_id, {of}version) NOT IN ({taken_back})"
 
 
 REQUEST_PATH_COLUMNS: Final[Mapping[str, str]] = columns(REQUEST_PATHS)

@@ -1,12 +1,20 @@
 """Values between Python, Arrow and ClickHouse's parameters."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from telemetry.store.base import Parameter
+
+ARROW_SETTINGS: Final[Mapping[str, str]] = {
+    "output_format_arrow_string_as_string": "0",
+    "output_format_arrow_fixed_string_as_fixed_byte_array": "1",
+    "output_format_arrow_compression_method": "none",
+}
+"""Settings under which a SELECT answers in Arrow as :meth:`telemetry.store.base.Store.arrow` promises."""
 
 _CODE = re.compile(r"Code:\s*(\d+)")
 _SECONDS = re.compile(r"DateTime(?!64)")

@@ -1,7 +1,6 @@
 """The watcher on a real ClickHouse server: the same SQL as on the embedded engine, through clickhouse-driver."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,22 +9,18 @@ from alerts.page import PageEvent
 from alerts.status import status
 from alerts.watch import Watcher
 from telemetry.store import schema
-from telemetry.store.chdb import ChdbEngine
-from telemetry.store.server import ServerAddress, ServerStore
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
 from tests.unit.alerts.alerts_support import DEMO, T0, append_paths, make_slo, path_row
 
 
 @pytest.fixture
-def server_store(clickhouse_url: str, tmp_path: Path) -> Iterator[ServerStore]:
-    """A store on a new database of the server, with an engine that sends blocks."""
-    engine = ChdbEngine(tmp_path / "engine")
-    try:
-        store = ServerStore(ServerAddress.parse(clickhouse_url), engine)
-        schema.apply(store)
-        yield store
-        store.close()
-    finally:
-        engine.close()
+def server_store(clickhouse_url: str) -> Iterator[ServerStore]:
+    """A store on a new database of the server."""
+    store = ServerStore(ServerAddress.parse(clickhouse_url))
+    schema.apply(store)
+    yield store
+    store.close()
 
 
 def test_from_paths_to_page_and_resolve(server_store: ServerStore) -> None:
@@ -42,7 +37,7 @@ def test_from_paths_to_page_and_resolve(server_store: ServerStore) -> None:
         if 40 <= second < 80:
             rows += [path_row(outcome="edge_error", **common, **blamed) for _ in range(6)]
         block = append_paths(server_store, rows)
-        server_store.append(block)
+        block.into(server_store)
         watcher.evaluate(now + 1)
     assert [(e.kind, e.pop, e.tier) for e in told] == [("trigger", "fra", "edge"), ("resolve", "fra", "edge")]
     assert told[0].at - (T0 + 40) <= 30

@@ -1,100 +1,90 @@
-"""The engine's columns as the reference's objects, so that both can be compared with ``==``."""
+"""The engine's paths as the reference's objects, so that both can be compared with ``==``."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from telemetry.domain.outcome import Verdict
 from telemetry.domain.paths import Hop, RequestPath
 from telemetry.domain.spans import Span
-from telemetry.engine.columns import STRING_COLUMNS, SpanColumns, Strings
-from telemetry.engine.paths import PathColumns
+from telemetry.engine.paths import Paths, assemble
+from telemetry.engine.spans import span_array
+from telemetry.engine.strings import Strings
 from telemetry.vocabulary import Outcome
 
 
-def request_paths(columns: PathColumns, strings: Strings) -> dict[bytes, RequestPath]:
+def assembled(spans: Sequence[Span], strings: Strings) -> Paths:
+    """The engine's paths of spans of several traces, in any order."""
+    members: dict[bytes, list[int]] = {}
+    for place, span in enumerate(spans):
+        members.setdefault(span.trace_id, []).append(place)
+    sizes = [len(some) for some in members.values()]
+    flat = [place for some in members.values() for place in some]
+    return assemble(
+        span_array(spans, strings), np.array(flat, dtype=np.int64), np.cumsum(sizes, dtype=np.int64), strings
+    )
+
+
+def request_paths(found: Paths, strings: Strings) -> dict[bytes, RequestPath]:
     """Trace id to request path."""
-    network, retry, unattributed = (
-        columns.per_path(getattr(columns.times, name)) for name in ("network", "retry", "unattributed")
+    made = (_request_path(row, found, strings) for row in found.paths)
+    return {path.trace_id: path for path in made}
+
+
+def _request_path(row: Any, found: Paths, strings: Strings) -> RequestPath:
+    def text(name: str) -> str:
+        return strings.text(int(row[name]))
+
+    hops = found.hops[int(row["first_hop"]) :][: int(row["hops"])]
+    gaps = found.gaps[int(row["first_gap"]) :][: int(row["gaps"])]
+    return RequestPath(
+        trace_id=int(row["trace_high"]).to_bytes(8) + int(row["trace_low"]).to_bytes(8),
+        start_ns=int(row["start"]),
+        environment=text("environment"),
+        region=text("region"),
+        pop=text("pop"),
+        route=text("route"),
+        method=text("method"),
+        status=int(row["status"]),
+        verdict=Verdict(
+            Outcome(text("outcome")), text("blamed_tier"), text("blamed_component"), text("blamed_pop"), text("reason")
+        ),
+        reached_api=bool(row["reached_api"]),
+        gaps=tuple(strings.text(int(code)) for code in gaps),
+        total_ns=int(row["total"]),
+        edge_ns=int(row["edge"]),
+        api_ns=int(row["api"]),
+        network_ns=int(row["network"]),
+        retry_ns=int(row["retry"]),
+        unattributed_ns=int(row["unattributed"]),
+        attempts=int(row["attempts"]),
+        retries=int(row["retries"]),
+        weight=float(row["weight"]),
+        spans=int(row["spans"]),
+        client_hash=int(row["client_hash"]),
+        hops=tuple(_hop(hop, strings) for hop in hops),
     )
-    found = {}
-    for i in range(len(columns)):
-        text = strings.text
-        trace_id = int(columns.trace_high[i]).to_bytes(8) + int(columns.trace_low[i]).to_bytes(8)
-        v = columns.verdicts
-        found[trace_id] = RequestPath(
-            trace_id=trace_id,
-            start_ns=int(columns.start[i]),
-            environment=text(columns.environment[i]),
-            region=text(columns.region[i]),
-            pop=text(columns.pop[i]),
-            route=text(columns.route[i]),
-            method=text(columns.method[i]),
-            status=int(columns.status[i]),
-            verdict=Verdict(
-                Outcome(text(v.outcome[i])),
-                text(v.blamed_tier[i]),
-                text(v.blamed_component[i]),
-                text(v.blamed_pop[i]),
-                text(v.reason[i]),
-            ),
-            reached_api=bool(columns.reached_api[i]),
-            gaps=tuple(text(c) for c in columns.gaps[columns.gap_begin[i] : columns.gap_begin[i + 1]]),
-            total_ns=int(columns.total[i]),
-            edge_ns=int(columns.edge[i]),
-            api_ns=int(columns.api[i]),
-            network_ns=int(network[i]),
-            retry_ns=int(retry[i]),
-            unattributed_ns=int(unattributed[i]),
-            attempts=int(columns.attempts[i]),
-            retries=int(columns.retries[i]),
-            weight=float(columns.weight[i]),
-            spans=int(columns.spans[i]),
-            client_hash=int(columns.client_hash[i]),
-            hops=tuple(_hop(columns, strings, j) for j in range(columns.ways.begin[i], columns.ways.begin[i + 1])),
-        )
-    return found
 
 
-def _hop(columns: PathColumns, strings: Strings, j: int) -> Hop:
-    spans, times = columns.hop_spans, columns.times
+def _hop(row: Any, strings: Strings) -> Hop:
     return Hop(
-        span_id=int(spans.span_id[j]),
-        tier=strings.text(spans.tier[j]),
-        component=strings.text(spans.component[j]),
-        pop=strings.text(spans.pop[j]),
-        offset_ns=int(times.offset[j]),
-        duration_ns=int(times.duration[j]),
-        self_ns=int(times.self_time[j]),
-        retry_ns=int(times.retry[j]),
-        network_ns=int(times.network[j]),
-        unattributed_ns=int(times.unattributed[j]),
-        status=int(spans.status[j]),
-        flags=strings.text(spans.flags[j]),
-        error=strings.text(spans.error[j]),
-        attempts=int(times.attempts[j]),
-        failed=bool(columns.hop_failed[j]),
+        span_id=int(row["span_id"]),
+        tier=strings.text(int(row["tier"])),
+        component=strings.text(int(row["component"])),
+        pop=strings.text(int(row["pop"])),
+        offset_ns=int(row["offset"]),
+        duration_ns=int(row["duration"]),
+        self_ns=int(row["self"]),
+        retry_ns=int(row["retry"]),
+        network_ns=int(row["network"]),
+        unattributed_ns=int(row["unattributed"]),
+        status=int(row["status"]),
+        flags=strings.text(int(row["flags"])),
+        error=strings.text(int(row["error"])),
+        attempts=int(row["attempts"]),
+        failed=bool(row["failed"]),
     )
-
-
-def spans_of(columns: SpanColumns, strings: Strings) -> list[Span]:
-    """The engine's spans as the domain's."""
-    return [
-        Span(
-            trace_id=int(columns.trace_high[i]).to_bytes(8) + int(columns.trace_low[i]).to_bytes(8),
-            span_id=int(columns.span_id[i]),
-            parent_id=int(columns.parent_id[i]),
-            kind=int(columns.kind[i]),
-            start_ns=int(columns.start[i]),
-            duration_ns=int(columns.duration[i]),
-            status=int(columns.status[i]),
-            side_call=bool(columns.side_call[i]),
-            weight=float(columns.weight[i]),
-            client_hash=int(columns.client_hash[i]),
-            arrival_ms=int(columns.arrival_ms[i]),
-            offset=int(columns.offset[i]),
-            **{name: strings.text(int(getattr(columns, name)[i])) for name in STRING_COLUMNS},
-        )
-        for i in range(len(columns))
-    ]
 
 
 def row_of(path: RequestPath) -> dict[str, Any]:

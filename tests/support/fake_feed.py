@@ -34,6 +34,7 @@ class FakeFeed:
         self._wanted = set(partitions)
         self._assigned: dict[int, int] = {}
         self._place: dict[int, int] = {}
+        self._again: set[int] = set()
         self._take_over()
 
     def want(self, *partitions: int) -> None:
@@ -78,6 +79,10 @@ class FakeFeed:
             raise UnavailableError("the fake feed takes no bad records")
         self.topic.rejected.append((record, reason))
 
+    def reread(self, partition: int) -> None:
+        """As ``Feed.reread``."""
+        self._again.add(partition)
+
     def lag(self) -> int:
         """As ``Feed.lag``."""
         return sum(len(self._waiting(partition)) for partition in self._assigned)
@@ -100,6 +105,8 @@ class FakeFeed:
 
     def _take_over(self) -> bool:
         gone, came = set(self._assigned) - self._wanted, self._wanted - set(self._assigned)
+        if not gone and not came:
+            gone, self._again = self._again & set(self._assigned), set()
         for partition in gone:
             del self._assigned[partition]
         for partition in came:

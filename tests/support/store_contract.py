@@ -1,7 +1,9 @@
 """What every store does, embedded or on a server: one suite, run over each. Subclasses give the fixture ``store``."""
 
 import itertools
+import random
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +12,10 @@ import pytest
 
 from telemetry.engine.rows import arrow_bytes
 from telemetry.errors import StoreError
-from telemetry.pipeline.takeover import drive_again
 from telemetry.store import schema
-from telemetry.store.base import Block, Parameter, Store, block_token
-from telemetry.store.tables import columns, migrations
+from telemetry.store.base import Parameter, Store
+from telemetry.store.tables import columns, holds, migrations, stored_columns
+from tests.support.inserts import Insert
 
 UNKNOWN_IDENTIFIER, SYNTAX_ERROR, UNKNOWN_TABLE, DIVISION_BY_ZERO = 47, 62, 60, 153
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -72,7 +74,7 @@ VALUES: tuple[tuple[str, Any], ...] = (
 )
 
 
-def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields: Any) -> Block:
+def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields: Any) -> Insert:
     """Rows of ``request_paths`` that differ in their trace ids; ``fields`` are the same in all."""
     number = next(_numbers) if number is None else number
     one: dict[str, Any] = {
@@ -95,9 +97,13 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
         "block": number,
         **fields,
     }
-    ids = pa.array([number.to_bytes(8) + place.to_bytes(8) for place in range(rows)], pa.binary(16))
-    table = pa.table({"trace_id": ids, **{name: pa.array([value] * rows) for name, value in one.items()}})
-    return Block("request_paths", tuple(table.column_names), arrow_bytes(table), rows, token or f"t/0/{number}/paths")
+    ids = [number.to_bytes(8) + place.to_bytes(8) for place in range(rows)]
+    ids = [one.pop("trace_id")] * rows if "trace_id" in one else ids
+    arrays = {name: pa.array([value] * rows) for name, value in one.items()}
+    table = pa.table({"trace_id": pa.array(ids, pa.binary(16)), **arrays})
+    return Insert(
+        "request_paths", tuple(table.column_names), arrow_bytes([table]), rows, token or f"t/0/{number}/paths"
+    )
 
 
 def counts(store: Store) -> tuple[int, float, float]:
@@ -197,7 +203,7 @@ class StoreContract:
 
     def test_append_lands_in_table_and_views(self, store: Store) -> None:
         """Rows as they are, roll-ups weighted."""
-        store.append(block(3))
+        block(3).into(store)
         assert counts(store) == (3, 6.0, 6.0)
         ((start, pop, tiers),) = store.query("SELECT DISTINCT start, pop, hops.tier FROM request_paths").rows
         assert (start, pop, tiers) == (RECENT, "fra", ["edge", "api"])
@@ -206,73 +212,177 @@ class StoreContract:
         """Not in the table and not in the views; however often, and with other blocks between."""
         first, second = block(3), block(2)
         for one in (first, first, second, first, second, second, first):
-            store.append(one)
+            one.into(store)
         assert counts(store) == (5, 10.0, 10.0)
-
-    def test_a_block_that_missed_its_views_is_driven_again(self, store: Store) -> None:
-        """Cut short by a crash between table and views, it is made whole from its own rows; more turns change nothing."""
-        one, last = (
-            block(rows, number=number, topic="contract", token=block_token("contract", 0, number, "request_paths"))
-            for rows, number in ((4, 1), (5, 2))
-        )
-        store.append(one)
-        view = store.query(
-            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'path_1m_view'"
-        )
-        store.execute("DROP VIEW path_1m_view")
-        store.append(last)
-        store.execute(view.scalar())
-        assert counts(store) == (9, 8.0, 18.0)
-        for number in (2, 2, 1, 2, 7):
-            drive_again(store, topic="contract", partition=0, block=number)
-            assert counts(store) == (9, 18.0, 18.0)
 
     def test_the_first_with_a_token_wins(self, store: Store) -> None:
         """A block of another writer with the same token is dropped whole."""
-        store.append(block(3, number=5, token="t", writer="one"))
-        store.append(block(7, number=5, token="t", writer="two"))
+        block(3, number=5, token="t", writer="one").into(store)
+        block(7, number=5, token="t", writer="two").into(store)
         assert store.query("SELECT writer, count() FROM request_paths GROUP BY writer").rows == [("one", 3)]
         assert counts(store) == (3, 6.0, 6.0)
 
     def test_equal_rows_with_other_tokens_are_all_kept(self, store: Store) -> None:
         """It is the token that tells blocks apart, not what is in them."""
-        store.append(block(3, number=5, token="a"))
-        store.append(block(3, number=5, token="b"))
+        block(3, number=5, token="a").into(store)
+        block(3, number=5, token="b").into(store)
         assert counts(store) == (6, 12.0, 12.0)
 
     def test_a_nasty_token(self, store: Store) -> None:
         """Topics are named by others."""
         for token in NASTY[2:5]:
             one = block(1, token=token)
-            store.append(one)
-            store.append(one)
+            one.into(store)
+            one.into(store)
         assert counts(store)[0] == 3
 
     def test_a_large_block_is_one_block(self, store: Store) -> None:
         """Larger than every default block size: it must not be cut, or a retry would double a part of it."""
         one = block(150_000)
-        store.append(one)
-        store.append(one)
+        one.into(store)
+        one.into(store)
         assert counts(store) == (150_000, 300_000.0, 300_000.0)
 
     def test_a_block_for_no_table(self, store: Store) -> None:
         """Refused, with the code, and the store goes on."""
         one = block(1)
         with pytest.raises(StoreError) as caught:
-            store.append(Block("no_such_table", one.columns, one.arrow, 1, "t"))
+            replace(one, table="no_such_table").into(store)
         assert caught.value.code == UNKNOWN_TABLE
-        store.append(one)
+        one.into(store)
         assert counts(store)[0] == 1
 
     def test_a_block_with_a_wrong_column(self, store: Store) -> None:
         """Refused whole."""
         with pytest.raises(StoreError):
-            store.append(block(1, no_such_column=1))
+            block(1, no_such_column=1).into(store)
         assert counts(store)[0] == 0
+
+    def test_a_guard_that_does_not_hold(self, store: Store) -> None:
+        """Nothing is inserted, nothing raised, and the token is not spent; with its parameters it is the server's to judge."""
+        one = block(2, number=5)
+
+        def insert(limit: int) -> None:
+            store.insert(
+                one.table,
+                one.columns,
+                one.arrow,
+                token="t",
+                where="(SELECT count() FROM request_paths WHERE route != {r:String}) < {n:UInt64}",
+                parameters={"n": limit, "r": NASTY[7]},
+            )
+
+        insert(0)
+        assert counts(store) == (0, 0, 0)
+        insert(1)
+        assert counts(store) == (2, 4.0, 4.0)
+        insert(1)
+        insert(100)
+        assert counts(store) == (2, 4.0, 4.0)
+
+    def test_insert_select(self, store: Store) -> None:
+        """One block, with its token, into the table and its views; parameters and all."""
+        block(150_000, number=7).into(store)
+        copied = [name for name in stored_columns("request_paths") if name != "block"]
+        for token in ("t", "t", "u", "t"):
+            store.insert_select(
+                "request_paths",
+                ["block", *copied],
+                "SELECT {n:UInt64}, " + ", ".join(f"`{n}`" for n in copied) + " FROM request_paths WHERE block = 7",
+                token=token,
+                parameters={"n": 8},
+            )
+        assert counts(store) == (450_000, 900_000.0, 900_000.0)
+        with pytest.raises(StoreError) as caught:
+            store.insert_select("request_paths", ["block"], "SELECT nothing_like_it FROM request_paths", token="v")
+        assert caught.value.code == UNKNOWN_IDENTIFIER
+
+    def test_arrow(self, store: Store) -> None:
+        """Nothing is rounded, and bytes stay what they are."""
+        table = store.arrow(
+            "SELECT {s:String} AS s, unhex('ff00')::FixedString(3) AS f, "
+            "toDateTime64('2026-01-02 03:04:05.123456789', 9, 'UTC') AS t, "
+            "[toUInt64(18446744073709551615)] AS n FROM numbers(2)",
+            {"s": NASTY[8]},
+        )
+        assert table.column_names == ["s", "f", "t", "n"]
+        row = table.to_pylist()[1]
+        assert (row["s"], row["f"], row["n"]) == (NASTY[8].encode(), b"\xff\x00\x00", [2**64 - 1])
+        assert row["t"].value % 10**9 == 123_456_789
+        assert store.arrow("SELECT number FROM numbers(0)").num_rows == 0
+
+    def test_a_quantile_state_gives_back_what_it_was_given(self, store: Store) -> None:
+        """Weights modulo 2^64: after all that was taken back, merged or not, the quantiles are as if it had never been there.
+
+        Random values over twelve orders of magnitude, zeros and the largest included; what is taken back lies below, above
+        and in the same buckets as what stays.
+        """
+        levels = "(0.5, 0.9, 0.95, 0.99, 0.999)"
+        kind = f"AggregateFunction(quantilesBFloat16Weighted{levels}, UInt64, UInt64)"
+        chance = random.Random(7)
+        store.execute(f"CREATE TABLE states (g UInt32, s {kind}) ENGINE = AggregatingMergeTree ORDER BY g")
+        wanted = {}
+        for group in range(40):
+            values = [
+                (
+                    chance.choice((0, 2**64 - 1, int(10 ** chance.uniform(0, 12)))),
+                    chance.choice((0.001, 1.0, 2.5, 4096.0)),
+                )
+                for _ in range(chance.choice((1, 3, 200)))
+            ]
+            stay = values[: max(1, len(values) // 3)]
+            back = values[len(stay) :] + chance.sample(stay, len(stay) // 2)
+            wanted[group] = stay
+            for sign, rows in ((1, stay), (1, back), (-1, back)):
+                if rows:
+                    store.execute(
+                        f"INSERT INTO states SELECT {group}, quantilesBFloat16WeightedState{levels}(v.1, "
+                        f"toUInt64(toInt64(round(v.2 * 1000)) * {sign})) FROM "
+                        f"(SELECT arrayJoin({[tuple(r) for r in rows]}::Array(Tuple(UInt64, Float64))) AS v)"
+                    )
+        for turn in range(2):
+            merged = store.query(f"SELECT g, quantilesBFloat16WeightedMerge{levels}(s) FROM states GROUP BY g").rows
+            for group, quantiles in merged:
+                ((plain,),) = store.query(
+                    f"SELECT quantilesBFloat16Weighted{levels}(v.1, toUInt64(round(v.2 * 1000))) FROM (SELECT arrayJoin("
+                    f"{[tuple(r) for r in wanted[group]]}::Array(Tuple(UInt64, Float64))) AS v)"
+                ).rows
+                assert quantiles == plain, (turn, group)
+            store.execute("OPTIMIZE TABLE states FINAL")
+
+    def test_what_holds_after_a_restatement(self, store: Store) -> None:
+        """Rows in other blocks, in other table partitions, before and after merges: lists, look-ups and sums agree."""
+
+        def told() -> list[Any]:
+            return [
+                store.query(
+                    "SELECT trace_id, version, outcome FROM request_paths "
+                    f"WHERE start > 0 AND {holds('start > 0')} ORDER BY trace_id"
+                ).rows,
+                store.query(
+                    "SELECT trace_id, version, outcome FROM request_paths FINAL WHERE sign = 1 ORDER BY trace_id"
+                ).rows,
+                store.query("SELECT sum(sign), sum(weight * sign) FROM request_paths").rows,
+                store.query("SELECT sum(paths), sum(requests) FROM path_1m").rows,
+            ]
+
+        ids: dict[str, Any] = {"trace_id": b"\x07" * 16}
+        block(3, number=1).into(store)
+        block(1, number=2, outcome="timeout", version=1, **ids).into(store)
+        before = told()
+        block(1, number=2, outcome="timeout", version=1, sign=-1, token="a", **ids).into(store)
+        block(1, number=30_000, outcome="ok", version=2, token="b", **ids).into(store)
+        block(1, number=70_000, outcome="ok", version=2, sign=-1, token="c", **ids).into(store)
+        block(1, number=3, outcome="edge_error", version=3, token="d", **ids).into(store)
+        after = told()
+        assert after[0] == after[1] == [*before[0][:3], (ids["trace_id"], 3, "edge_error")]
+        assert after[2] == after[3] == [(4, 8.0)] == before[2] == before[3]
+        store.execute("OPTIMIZE TABLE request_paths FINAL")
+        assert told() == after
 
     def test_migrations_are_idempotent(self, store: Store) -> None:
         """A second time applies nothing and loses nothing."""
-        store.append(block(1))
+        block(1).into(store)
         assert schema.apply(store) == []
         assert schema.applied(store) == {number for number, _, _ in migrations()}
         assert counts(store)[0] == 1
@@ -283,7 +393,20 @@ class StoreContract:
         assert schema.apply(store) == [f"{number:04d}_{name}" for number, name, _ in migrations()]
         assert schema.apply(store) == []
 
-    @pytest.mark.parametrize("table", ["request_paths", "path_1m", "hop_1m", "sli_1m", "late_spans"])
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "request_paths",
+            "path_log",
+            "path_1m",
+            "hop_1m",
+            "sli_1m",
+            "late_spans",
+            "corrections",
+            "metric_log",
+            "metric_points",
+        ],
+    )
     def test_the_tables_are_those_that_the_code_knows(self, store: Store, table: str) -> None:
         """Names and types, as ``telemetry.store.tables`` reads them out of the migrations."""
         rows = store.query(
@@ -303,7 +426,7 @@ class StoreContract:
                 value = f"thread {thread} turn {turn}"
                 if store.query("SELECT {v:String} AS v", {"v": value}).scalar() != value:
                     failures.append(value)
-                store.append(block(2))
+                block(2).into(store)
                 try:
                     store.query("SELECT throwIf(number = 5000, {v:String}) FROM numbers(10000)", {"v": value})
                 except StoreError as error:

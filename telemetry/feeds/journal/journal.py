@@ -59,6 +59,7 @@ class Journal:
         )
         self._reader = Reader(PARTITION)
         self._committed = 0
+        self._rereads = self._is_gone = False
 
     def open(self) -> None:
         """Take the directory, cut off what a crash left half written, and find the place to go on from.
@@ -111,6 +112,9 @@ class Journal:
         Raises:
             UnavailableError: the disk cannot be read.
         """
+        if self._rereads or self._is_gone:
+            self._come_or_go()
+            return ()
         there = max_bytes > 0 and self._log.wait_beyond(self._reader.offset, timeout_seconds)
         with self._translated("the journal cannot be read"):
             self._log.sync_when_due()
@@ -132,7 +136,19 @@ class Journal:
 
     def assigned(self) -> Mapping[int, int]:
         """Partition 0 and its committed offset."""
-        return {PARTITION: self._committed}
+        return {} if self._is_gone else {PARTITION: self._committed}
+
+    def reread(self, partition: int) -> None:
+        """Go back to the committed offset. See ``Feed.reread``."""
+        self._rereads = partition == PARTITION
+
+    def _come_or_go(self) -> None:
+        if self._rereads:
+            self._rereads, self._is_gone = False, True
+            return
+        with self._translated("the journal cannot be read"):
+            self._reader.seek([extent.segment for extent in self._log.extents()], self._committed)
+        self._is_gone = False
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Everything below ``offsets[0]`` is stored: a restart goes on there, and its files are removed.

@@ -23,6 +23,7 @@ from telemetry.feeds.kafka.record_sets import MAGIC, RawBatch, batches, records_
 GROUP_BYTES: Final = 4 * 1024 * 1024
 """About so many bytes are decoded at once: enough that numpy's price for a statement does not count."""
 
+_LARGE: Final = 128 * 1024
 _NEEDED: Final = {"fetch_offset", "tp", "records", "metric_aggregator", "on_drain"}
 
 
@@ -189,15 +190,29 @@ class FetchedPartition:
             members = list(some)
             if is_old:
                 found += [_old(partition, one.batch, now_ms) for one in members]
-            else:
-                found.append(
-                    records_of(partition, [m.batch for m in members], [m.payload for m in members], now_ms=now_ms)
-                )
+                continue
+            for part in _joined(members):
+                found.append(records_of(partition, [m.batch for m in part], [m.payload for m in part], now_ms=now_ms))
         return found
 
     def _broken(self, batch: RawBatch, reason: str) -> None:
         record = Record(self.topic_partition.partition, batch.base_offset, self._now_ms(), bytes(batch.raw))
         self._bad = BadBatchError(record, batch.next_offset, reason)
+
+
+def _joined(members: list[_Opened]) -> Iterator[list[_Opened]]:
+    """Neighbours that are decoded together: to join small ones costs less than to decode each alone, of large ones more."""
+    part: list[_Opened] = []
+    for member in members:
+        if len(member.payload) < _LARGE:
+            part.append(member)
+            continue
+        if part:
+            yield part
+        yield [member]
+        part = []
+    if part:
+        yield part
 
 
 def _old(partition: int, batch: RawBatch, now_ms: int) -> RecordBatch:

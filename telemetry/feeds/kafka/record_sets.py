@@ -1,8 +1,7 @@
 """What a fetch brings, as columns: Kafka's record batches (message format 2) without an object a message.
 
 Format: Apache Kafka, "Message Format" (https://kafka.apache.org/documentation/#messageformat). A batch has a header of fixed
-width, then its records one after another, each with its length in front and its numbers as zigzag varints. Only the way from
-length to length must be walked step by step; all else is done for all records at once.
+width, then its records one after another, each with its length in front and its numbers as zigzag varints.
 """
 
 import struct
@@ -11,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from crc32c import crc32c
 
 from telemetry.errors import MalformedError
 from telemetry.feeds.base import Numbers, RecordBatch
 from telemetry.feeds.kafka.compression import decompress
+from telemetry.feeds.kafka.parse_records import TOO_LONG, TOO_SHORT, UNFIT, parse_records
 
 MAGIC: Final = 2
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
@@ -113,23 +112,24 @@ def records_of(
     Raises:
         MalformedError: a record does not fit its batch.
     """
-    data = payloads[0] if len(payloads) == 1 and isinstance(payloads[0], bytes) else b"".join(payloads)
-    counts = [batch.count for batch in group]
-    places = _walk(data, [len(payload) for payload in payloads], counts)
-    buffer = np.frombuffer(data, dtype=np.uint8)
-    length, place = _varints(buffer, places)
-    end = place + length
-    delta_ms, place = _varints(buffer, place + 1)  # after the attributes, of which there are none yet
-    delta, place = _varints(buffer, place)
-    key, place = _varints(buffer, place)
-    size, start = _varints(buffer, place + np.maximum(key, 0))
-    stop = start + np.maximum(size, 0)  # -1: no value
-    offsets = _spread([batch.base_offset for batch in group], counts) + delta
-    beyond = offsets >= _spread([batch.next_offset for batch in group], counts)
-    if ((stop >= end) | (key < -1) | (size < -1) | (delta < 0) | beyond).any() or (np.diff(offsets) <= 0).any():
+    data = np.frombuffer(payloads[0] if len(payloads) == 1 else b"".join(payloads), dtype=np.uint8)
+    counts = np.array([batch.count for batch in group], dtype=np.int64)
+    sizes = np.array([len(payload) for payload in payloads], dtype=np.int64)
+    if (counts < 0).any() or (counts > sizes // _LEAST_RECORD).any():
+        raise MalformedError(f"{int(counts.max())} records in {int(sizes.sum())} bytes")
+    columns = np.empty((4, int(counts.sum())), dtype=np.int64)
+    begins, ends, offsets, delta_ms = columns
+    first = np.array([batch.base_offset for batch in group], dtype=np.int64)
+    behind = np.array([batch.next_offset for batch in group], dtype=np.int64)
+    fault = parse_records(data, sizes, counts, first, behind, begins, ends, offsets, delta_ms)
+    if fault == TOO_SHORT:
+        raise MalformedError("its records end too early")
+    if fault == TOO_LONG:
+        raise MalformedError("its records do not end where it ends")
+    if fault == UNFIT or (np.diff(offsets) <= 0).any():
         raise MalformedError("a record does not fit into its batch")
-    values = [data[a:b] for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
-    return RecordBatch(partition, values, offsets, _arrival(group, counts, delta_ms, now_ms), int((stop - start).sum()))
+    arrival_ms = _arrival(group, counts, delta_ms, now_ms)
+    return RecordBatch(partition, data, begins, ends, offsets, arrival_ms, int((ends - begins).sum()))
 
 
 def keys_of(payload: bytes | memoryview, count: int) -> list[bytes | None]:
@@ -158,77 +158,24 @@ def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
             return (number >> 1) ^ -(number & 1), place
 
 
-def _walk(data: bytes, sizes: Sequence[int], counts: Sequence[int]) -> Numbers:
-    """Where each record begins. The one loop over all records: it does nothing else.
-
-    Raises:
-        MalformedError: the records of a batch do not fill it.
-    """
-    found: list[int] = []
-    place = end = 0
-    for size, count in zip(sizes, counts, strict=True):
-        end += size
-        if not 0 <= count <= size // _LEAST_RECORD:
-            raise MalformedError(f"{count} records in {size} bytes")
-        try:
-            for _ in range(count):
-                found.append(place)
-                first = data[place]
-                if first < 0x80:
-                    place += 1 + (first >> 1)
-                elif (second := data[place + 1]) < 0x80:
-                    place += 2 + ((first & 0x7F | second << 7) >> 1)
-                else:
-                    place = _long_step(data, place)
-        except IndexError as error:
-            raise MalformedError("its records end too early") from error
-        if place != end:
-            raise MalformedError("its records do not end where it ends")
-    return np.array(found, dtype=np.int64)
-
-
-def _long_step(data: bytes, place: int) -> int:
-    """The place after a record whose length takes three bytes or more."""
-    length = shift = 0
-    for _ in range(5):
-        byte = data[place]
-        place += 1
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return place + (length >> 1)
-    raise MalformedError("a record's length has more than 5 bytes")
-
-
-def _varints(buffer: npt.NDArray[np.uint8], places: Numbers) -> tuple[Numbers, Numbers]:
-    """The zigzag varint at each place, and the places after them. A place beyond the end reads as the last byte."""
-    last = len(buffer) - 1
-    byte = buffer[np.minimum(places, last)].astype(np.int64)
-    number = byte & 0x7F
-    places = places + 1
-    more = byte >= 0x80
-    shift = 7
-    while shift < 70 and more.any():
-        byte = buffer[np.minimum(places, last)].astype(np.int64) * more
-        number |= (byte & 0x7F) << min(shift, 63)
-        places = places + more
-        more = byte >= 0x80
-        shift += 7
-    return (number >> 1) & np.int64(0x7FFFFFFFFFFFFFFF) ^ -(number & 1), places
-
-
-def _arrival(group: Sequence[RawBatch], counts: Sequence[int], delta_ms: Numbers, now_ms: int) -> Numbers:
+def _arrival(group: Sequence[RawBatch], counts: Numbers, delta_ms: Numbers, now_ms: int) -> Numbers:
     """The broker's time where it stamps messages, else the producer's."""
     by_broker = [bool(batch.attributes & _LOG_APPEND_TIME) for batch in group]
     if any(by_broker):
         delta_ms = np.where(np.repeat(by_broker, counts), 0, delta_ms)
     base = [batch.max_ms if stamped else batch.base_ms for batch, stamped in zip(group, by_broker, strict=True)]
     arrival_ms = _spread(base, counts) + delta_ms
-    if min(base) < 0 or int(arrival_ms.min()) < 0:
+    if min(base) < 0 or (arrival_ms < 0).any():
         arrival_ms = np.where(arrival_ms < 0, now_ms, arrival_ms)
     return arrival_ms
 
 
-def _spread(numbers: Sequence[int], counts: Sequence[int]) -> Numbers:
+def _spread(numbers: Sequence[int], counts: Numbers) -> Numbers:
     """Each number as often as its batch has records."""
     return np.repeat(np.array(numbers, dtype=np.int64), counts)
+
+
+def warm() -> None:
+    """Compile what reads records, if it is not compiled yet."""
+    none = np.zeros(0, dtype=np.int64)
+    parse_records(np.zeros(0, dtype=np.uint8), none, none, none, none, none, none, none, none)

@@ -9,7 +9,9 @@ CREATE TABLE IF NOT EXISTS sli_1m
     good         SimpleAggregateFunction(sum, Float64) COMMENT 'weighted',
     total        SimpleAggregateFunction(sum, Float64) COMMENT 'weighted',
     good_paths   SimpleAggregateFunction(sum, UInt64) COMMENT 'stored rows',
-    total_paths  SimpleAggregateFunction(sum, UInt64)
+    total_paths  SimpleAggregateFunction(sum, UInt64),
+    good_squares  SimpleAggregateFunction(sum, Float64) COMMENT 'squared weights: how sure a sampled ratio is',
+    total_squares SimpleAggregateFunction(sum, Float64)
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (slo, bucket, environment, dimension, value)

@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from telemetry.domain.tiers import Tiers
 from telemetry.engine.columns import Strings
+
+from telemetry.domain.tiers import Tiers
 from telemetry.engine.decode import Decoder
 from telemetry.engine.engine import Engine
 from telemetry.engine.paths import assemble

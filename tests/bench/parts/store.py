@@ -5,9 +5,15 @@ import dataclasses
 import time
 from pathlib import Path
 
+import pyarrow as pa
+
+from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.model import Block
+from telemetry.blocklog.protocol import BlockLog
+from telemetry.blocklog.sql import SqlLogTables
 from telemetry.engine.engine import Engine
+from telemetry.engine.rows import arrow_bytes
 from telemetry.engine.settings import EngineSettings
-from telemetry.store.base import Block
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
 from tests.bench import workload
@@ -25,21 +31,32 @@ def run(folder: Path) -> dict[str, Series]:
         with_slos(store)
         found = {}
         for name, part in (("warm", 500), ("small", 100), ("large", 1)):
-            block = _block(chdb, folder, part)
+            log = BlockLog(SqlLogTables(store, PATHS, name), new_writer=lambda: "bench")
+            first = log.take_over(0).next_number
+            block = _block(chdb, folder, part, name, first)
+            blocks = [_numbered(block, first + nth) for nth in range(_BLOCKS)]
             with cpu() as used:
-                for nth in range(_BLOCKS):
-                    store.append(dataclasses.replace(block, token=f"{name}/{nth}"))
+                for one in blocks:
+                    log.append(one)
             found[f"store.{name}.rows_per_cpu_second"] = per_cpu_second(_BLOCKS * block.rows, used, "rows")
             found[f"store.{name}.insert_ms"] = Series("CPU ms", (used.seconds / _BLOCKS * 1000,))
     return {name: series for name, series in found.items() if ".warm." not in name}
 
 
-def _block(chdb: ChdbEngine, folder: Path, part: int) -> Block:
-    engine = Engine(chdb, EngineSettings(), topic="bench", writer="bench")
+def _block(chdb: ChdbEngine, folder: Path, part: int, topic: str, number: int) -> Block:
+    engine = Engine(chdb, EngineSettings(), topic=topic, writer="bench")
     whole = list(records(folder, workload.BATCHES))
     try:
-        engine.assign(0, next_offset=0, next_block=1)
+        engine.assign(0, next_offset=0, next_block=number)
         engine.ingest(whole[: max(1, len(whole) // part)])
         return engine.close(0, everything=True).blocks[0]
     finally:
         engine.shut()
+
+
+def _numbered(block: Block, number: int) -> Block:
+    """The same rows as another block."""
+    rows = pa.ipc.open_file(pa.BufferReader(block.arrow)).read_all()
+    place = rows.column_names.index("block")
+    rows = rows.set_column(place, "block", pa.array([number] * len(rows), pa.uint64()))
+    return dataclasses.replace(block, number=number, arrow=arrow_bytes([rows]))

@@ -124,7 +124,7 @@ class Server(Protocol):
 
     @property
     def url(self) -> str:
-        """``clickhouse://user:password@host:port/database``."""
+        """``clickhouse://user:password@host:port/database?http_port=port``."""
         ...
 
 
@@ -141,13 +141,13 @@ class ClickHouseServer:
     Attributes:
         tcp_port: port of the native protocol; stays the same over restarts.
         http_port: port of HTTP.
-        url: ``clickhouse://user:password@127.0.0.1:port/default``.
+        url: ``clickhouse://user:password@127.0.0.1:port/default?http_port=port``.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.tcp_port, self.http_port = free_ports(2)
-        self.url = f"clickhouse://{USER}:{PASSWORD}@127.0.0.1:{self.tcp_port}/default"
+        self.url = f"clickhouse://{USER}:{PASSWORD}@127.0.0.1:{self.tcp_port}/default?http_port={self.http_port}"
         self._process: Process | None = None
 
     @property
@@ -220,11 +220,16 @@ class ClickHouseServer:
         self._process = None
 
 
+def connect(url: str) -> Client:
+    """clickhouse-driver's own client for a URL of ours: it does not know our options."""
+    return Client.from_url(urlsplit(url)._replace(query="").geturl())
+
+
 @contextmanager
 def database(url: str) -> Iterator[str]:
     """A new database on the server ``url``, dropped at the end; gives the URL that names it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    client = Client.from_url(url)
+    client = connect(url)
     client.execute(f"CREATE DATABASE {name}")
     try:
         yield urlsplit(url)._replace(path=f"/{name}").geturl()

@@ -66,6 +66,11 @@ class Process:
         """Whether it still runs."""
         return self._popen.poll() is None
 
+    @property
+    def code(self) -> int | None:
+        """What it ended with, negative for a signal; None while it runs."""
+        return self._popen.poll()
+
     def wait_ready(self, ready: Callable[[], bool], timeout: float) -> None:
         """Wait until ``ready()`` is true; ``OSError`` from it counts as not yet.
 

@@ -1,6 +1,7 @@
 """The words and the payload of a page, and the blame on the real engine."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,24 @@ def test_a_slow_path_without_hops_is_blamed_on_nobody(store: Store) -> None:
     assert blame(store, slo, Group("edge-availability", "prod", "", ""), T0 - 10, T0 + 10)[0] == [
         Blame("", "", "", "slow", 1.0, 1)
     ]
+
+
+def test_a_restated_path_is_blamed_as_it_is_now(store: Store) -> None:
+    """Late spans told that another hop failed, or none at all: the old version neither counts nor is an example."""
+    failed: dict[str, Any] = {"outcome": "edge_error", "blamed_tier": "edge", "blamed_component": "envoy-fra"}
+    moved, mended, kept = path_row(**failed, weight=4.0), path_row(**failed, weight=8.0), path_row(**failed)
+    append_paths(store, [moved, mended, kept])
+    append_paths(
+        store,
+        [
+            *({**old, "sign": -1} for old in (moved, mended)),
+            {**moved, "version": 2, "blamed_tier": "gateway", "blamed_component": "gw"},
+            {**mended, "version": 2, "outcome": "ok", "blamed_tier": "", "blamed_component": ""},
+        ],
+    )
+    places, traces = blame(store, make_slo(), FRA, T0, T0 + 60)
+    assert [(p.component, p.requests, p.paths) for p in places] == [("gw", 4.0, 1), ("envoy-fra", 1.0, 1)]
+    assert traces == [moved["trace_id"].hex()]
 
 
 def test_nothing_bad_blames_nobody(store: Store) -> None:

@@ -1,6 +1,7 @@
 """The views that fill ``sli_1m``, on the real engine."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -8,9 +9,15 @@ import pytest
 from alerts import slos
 from alerts.filters import parse
 from alerts.sli_reads import Group, read_windows
-from alerts.sli_views import sync
+from alerts.sli_views import RESUME_SECONDS, sync
 from alerts.slos.model import Slo
-from telemetry.store.base import Store
+from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.protocol import BlockLog
+from telemetry.blocklog.sql import SqlLogTables
+from telemetry.store.base import Parameter, Store
+from telemetry.store.tables import DEDUPLICATION_WINDOW
+from tests.support.log_blocks import TOPIC, block_of, path
+from tests.support.unused_store import UnusedStore
 from tests.unit.alerts.alerts_support import T0, append_paths, make_slo, path_row
 
 SETTLE = 5.0
@@ -42,6 +49,26 @@ def rows(bad: int, good: int, **more: Any) -> list[dict[str, Any]]:
     return [path_row(outcome="edge_error", **more)] * bad + [path_row(**more)] * good
 
 
+def taken_back(old: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
+    """The rows that replace a failed path by one that went well."""
+    return [{**old, "sign": -1, **changes}, {**old, "version": 2, "outcome": "ok", **changes}]
+
+
+class Crashing(UnusedStore):
+    """A store on which a process ends just before it notes that a backfill is done."""
+
+    def __init__(self, inner: Store) -> None:
+        self.query = inner.query  # type: ignore[method-assign]
+        self.insert_select = inner.insert_select  # type: ignore[method-assign]
+        self._execute = inner.execute
+
+    def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        """As the inner one, but for that note."""
+        if "MODIFY COMMENT" in sql and '"backfilled": true' in sql:
+            raise RuntimeError("crash")
+        self._execute(sql, parameters)
+
+
 def test_paths_before_and_after_the_cut_count_once(store: Store) -> None:
     """What was stored before the cut is backfilled, what came after is seen by the view, nothing twice."""
     slo = [make_slo()]
@@ -71,24 +98,84 @@ def test_syncing_again_changes_nothing(store: Store) -> None:
 def test_a_backfill_cut_short_is_not_counted_twice(store: Store) -> None:
     """A crash between the backfill and its note: done again, and dropped by its token."""
 
-    class Crashing:
-        def __init__(self, inner: Store) -> None:
-            self.inner = inner
-            self.query = inner.query
-
-        def execute(self, sql: str, parameters: Any = None) -> None:
-            if "MODIFY COMMENT" in sql:
-                raise RuntimeError("crash")
-            self.inner.execute(sql, parameters)
-
     slo = [make_slo()]
     append_paths(store, rows(1, 9, stored=stored(T0 - 100)))
     append_paths(store, rows(1, 9, stored=stored(T0 - 100), start=int(T0 - 3 * 86_400) * 10**9))
     sync(store, slo, 60, T0, SETTLE)
     with pytest.raises(RuntimeError, match="crash"):
-        sync(Crashing(store), slo, 60, LATER, SETTLE)  # type: ignore[arg-type]  # the two methods that sync uses
+        sync(Crashing(store), slo, 60, LATER, SETTLE)
     assert sync(store, slo, 60, LATER, SETTLE).backfilled == ("edge-availability",)
     assert counts(store) == [("fra", 18.0, 20.0, 18, 20)]
+
+
+def test_a_backfill_cut_short_long_ago_begins_anew(store: Store) -> None:
+    """Its tokens may be forgotten by then: the counts are thrown away and made again, those of the view, too."""
+    slo = [make_slo()]
+    append_paths(store, rows(1, 9, stored=stored(T0 - 100)))
+    sync(store, slo, 60, T0, SETTLE)
+    append_paths(store, rows(2, 8, stored=stored(T0 + 30)))
+    with pytest.raises(RuntimeError, match="crash"):
+        sync(Crashing(store), slo, 60, LATER, SETTLE)
+    store.execute("TRUNCATE TABLE sli_1m")  # and the tokens with it
+    append_paths(store, rows(0, 1, stored=stored(LATER)))
+    later = LATER + RESUME_SECONDS + 1
+    report = sync(store, slo, 60, later, SETTLE)
+    assert (report.replaced, report.backfilled) == (("edge-availability",), ())
+    assert sync(store, slo, 60, later + 2 * SETTLE, SETTLE).backfilled == ("edge-availability",)
+    assert counts(store) == [("fra", 18.0, 21.0, 18, 21)]
+
+
+def test_a_block_that_is_not_driven_yet_is_waited_for(store: Store) -> None:
+    """It was logged before the cut, so the view leaves it to the backfill, whenever it comes."""
+    tables = SqlLogTables(store, PATHS, TOPIC)
+    lease = BlockLog(tables).take_over(0)
+    at = time.time()
+    tables.write(block_of(lease, 2, [path(1), path(2, outcome="edge_error")]), lease.writer)
+    slo = [make_slo()]
+    sync(store, slo, 60, at + 60, SETTLE)
+    report = sync(store, slo, 60, at + 120, SETTLE)
+    assert (report.backfilled, report.pending_until) == ((), at + 120 + SETTLE)
+    new = BlockLog(tables).take_over(0)
+    assert counts(store) == []
+    assert sync(store, slo, 60, at + 130, SETTLE).backfilled == ("edge-availability",)
+    BlockLog(tables).append(block_of(new, new.next_number, [path(3, stored=int(at + 140) * 1000)]))
+    assert counts(store) == [("fra", 4.0, 6.0, 2, 3)]
+
+
+def test_a_restated_path_counts_as_it_is_now(store: Store) -> None:
+    """On either side of the cut, and when its old and its new version lie on different sides of it."""
+    before, after = stored(T0 - 100), stored(T0 + 20)
+    old = [path_row(outcome="edge_error", stored=before) for _ in range(2)]
+    append_paths(store, [*old, path_row(stored=before)])
+    append_paths(store, taken_back(old[0], stored=before))
+    sync(store, [make_slo()], 60, T0, SETTLE)
+    append_paths(store, taken_back(old[1], stored=after))
+    sync(store, [make_slo()], 60, LATER, SETTLE)
+    assert counts(store) == [("fra", 3.0, 3.0, 3, 3)]
+    failed = path_row(outcome="edge_error", stored=after, weight=2.5)
+    append_paths(store, [failed])
+    assert counts(store) == [("fra", 3.0, 5.5, 3, 4)]
+    append_paths(store, taken_back(failed, stored=after))
+    assert counts(store) == [("fra", 5.5, 5.5, 4, 4)]
+
+
+def test_the_window_of_the_counts_grows_with_the_slos(store: Store) -> None:
+    """Every view adds a block of its own to the one table; and what was remembered still is."""
+
+    def window() -> int:
+        made = store.query(
+            "SELECT engine_full FROM system.tables WHERE name = 'sli_1m' AND database = currentDatabase()"
+        )
+        return int(made.scalar().partition("non_replicated_deduplication_window = ")[2].split(",")[0])
+
+    sync(store, [make_slo()], 60, T0 - 60, SETTLE)
+    block = append_paths(store, rows(1, 9))
+    first = window()
+    many = [make_slo(), *(make_slo(name=f"more-{n}") for n in range(first // DEDUPLICATION_WINDOW))]
+    sync(store, many, 60, T0 - 60, SETTLE)
+    assert window() == DEDUPLICATION_WINDOW * len(many) > first
+    block.into(store)
+    assert counts(store) == [("fra", 9.0, 10.0, 9, 10)]
 
 
 def test_a_changed_slo_is_counted_anew_from_history(store: Store) -> None:
@@ -131,8 +218,8 @@ def test_a_block_sent_again_is_not_counted_again(store: Store) -> None:
     both = [make_slo(), make_slo(name="twin")]
     sync(store, both, 60, T0 - 60, SETTLE)
     block = append_paths(store, rows(1, 9))
-    store.append(block)
-    store.append(block)
+    block.into(store)
+    block.into(store)
     assert counts(store) == counts(store, "twin") == [("fra", 9.0, 10.0, 9, 10)]
 
 

@@ -32,7 +32,9 @@ def opened(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The module's engine in place of the store that a command would open; it stays open."""
 
     class Shared:
-        query, execute, append = store.query, store.execute, store.append
+        query, arrow, execute, insert, insert_select = (
+            *(store.query, store.arrow, store.execute, store.insert, store.insert_select),
+        )
 
         def close(self) -> None:
             """The fixture closes it."""
@@ -68,7 +70,12 @@ def test_check_as_json(tmp_path: Path) -> None:
         "ok": False,
         "slos": [],
         "problems": [
-            {"file": str(path), "path": "spec.objectives[0].target", "message": "99.9 is not a ratio; write 0.999"}
+            {
+                "file": str(path),
+                "path": "spec.objectives[0].target",
+                "message": "99.9 is not a ratio; write 0.999",
+                "note": False,
+            }
         ],
     }
     assert json.loads(run(slo, "check", "--json").output)["ok"] is True

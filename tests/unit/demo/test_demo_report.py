@@ -9,13 +9,14 @@ import pytest
 from telemetry.demo.incident import IncidentTimes
 from telemetry.demo.ledger import Sent
 from telemetry.demo.report import PageRecord, build_report, count_false_pages, summarize
-from telemetry.store.base import Block, Parameter, Result
+from telemetry.store.base import Parameter, Result
+from tests.support.unused_store import UnusedStore
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 INCIDENT = IncidentTimes("fra", "edge", START, START + timedelta(seconds=35))
 
 
-class StoredPaths:
+class StoredPaths(UnusedStore):
     """A store that holds these paths, one row a trace as the report's query groups them, and counts its queries."""
 
     def __init__(self, *rows: tuple[str, int, bool, str, str, str, float]) -> None:
@@ -30,17 +31,6 @@ class StoredPaths:
         assert isinstance(traces, list)
         self.queries += 1
         return Result((), [self._rows[trace] for trace in traces if trace in self._rows])
-
-    def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
-        """Not used."""
-        raise NotImplementedError
-
-    def append(self, block: Block) -> None:
-        """Not used."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def trace(number: int) -> str:

@@ -10,6 +10,7 @@ from telemetry.store import schema
 from telemetry.store.base import Store
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
+from telemetry.store.tables import stored_columns
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,19 @@ def test_paths_are_found_by_the_ledgers_trace_ids(store: Store) -> None:
     assert report["outcomes"] == {"ok": 2, "edge_error": 1}
     assert report["blamed"] == {"fra/edge": 1}
     assert report["freshness_seconds"] == {"p50": 2.0, "p99": 2.0}
+
+
+def test_a_restated_path_is_reported_as_it_is_now(store: Store) -> None:
+    """Once, whatever it was before."""
+    insert(store, 50_007, "edge_error", "fra", "edge", complete=0)
+    columns = ", ".join(f"`{name}`" for name in stored_columns("request_paths") if name not in ("sign", "version"))
+    for sign, version, outcome in ((-1, 1, "outcome"), (1, 2, "'ok' AS outcome")):
+        store.execute(
+            f"INSERT INTO request_paths ({columns}, sign, version) SELECT {columns.replace('`outcome`', outcome)}, "
+            f"{sign}, {version} FROM request_paths WHERE trace_id = unhex('{50_007:032x}') AND sign = 1 AND version = 1"
+        )
+    report = build_report(store, [Sent(f"{50_007:032x}", "fra", 0.0)], [], None, 0)
+    assert (report["paths_stored"], report["paths_doubled"], report["outcomes"]) == (1, 0, {"ok": 1})
 
 
 def test_a_full_chunk_of_trace_ids_fits_in_a_query(store: Store) -> None:

@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
-from telemetry.engine.columns import Strings
 from telemetry.engine.decode import Decoded, Decoder
+from telemetry.engine.spans import domain_spans
+from telemetry.engine.strings import Strings
 from telemetry.feeds.base import Record
-from telemetry.store.chdb import ChdbEngine
 from tests.support import otlp_messages as otlp
 from tests.support import reference_decoder
-from tests.support.compare import spans_of
 from tests.support.traces import Seeded
 
 TIERS = Tiers(patterns=(("envoy-*", "edge"), ("a", "gateway")))
@@ -31,14 +29,14 @@ ENVOY = json.loads((Path(__file__).parents[2] / "data" / "envoy_spans.json").rea
 class Reader:
     """A decoder with its strings."""
 
-    def __init__(self, engine: ChdbEngine) -> None:
-        self.strings = Strings()
-        self.decoder = Decoder(engine, TIERS, self.strings)
+    def __init__(self) -> None:
+        self.strings = Strings(TIERS)
+        self.decoder = Decoder(self.strings)
 
     def decode(self, records: list[Record]) -> tuple[list[Span], Decoded]:
         """The spans as objects, and the rest."""
-        decoded = self.decoder.decode(records)
-        return spans_of(decoded.spans, self.strings), decoded
+        decoded = self.decoder.decode_records(records)
+        return domain_spans(decoded.spans, self.strings), decoded
 
     def one(self, span: OtlpSpan, **resource: str) -> Span:
         """The one span of a message with it."""
@@ -53,11 +51,9 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(module_chdb: ChdbEngine) -> Iterator[Reader]:
+def reader() -> Reader:
     """A decoder for the module: it keeps nothing from one batch to the next but strings."""
-    reader = Reader(module_chdb)
-    yield reader
-    reader.decoder.close()
+    return Reader()
 
 
 def span(**fields: Any) -> OtlpSpan:
@@ -76,7 +72,7 @@ def assert_same(reader: Reader, records: list[Record]) -> int:
     """Both read the same; hashes of addresses are equal where the addresses are. Returns how many spans there were."""
     expected = reference_decoder.decode(records, TIERS)
     got, decoded = reader.decode(records)
-    assert (len(got), decoded.invalid, decoded.rejected) == (len(expected.spans), expected.invalid, [])
+    assert (len(got), decoded.invalid, decoded.malformed) == (len(expected.spans), expected.invalid, [])
     hashes: dict[int, int] = {}
     for one, other in zip(got, expected.spans, strict=True):
         assert dataclasses.replace(one, client_hash=0) == dataclasses.replace(other, client_hash=0)
@@ -110,15 +106,15 @@ def test_on_the_spans_of_a_real_envoy(reader: Reader) -> None:
 
 
 def test_a_large_message_is_read_in_order(reader: Reader) -> None:
-    """More spans than one of ClickHouse's blocks: rows keep their record and their order."""
+    """Spans keep their record and their order."""
     small = [Record(0, n, n, b"") for n in range(100, 200)]
     spans = [span(span_id=number.to_bytes(8)) for number in range(1, 70_001)]
     big = TracesData(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])]).SerializeToString()
     last = TracesData(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=[span()])])]).SerializeToString()
-    decoded = reader.decoder.decode([*small, Record(0, 200, 5, big), Record(0, 201, 6, last)])
-    assert decoded.spans.span_id.tolist() == [*range(1, 70_001), int.from_bytes(SPAN)]
-    assert set(decoded.spans.offset[:-1].tolist()) == {200}
-    assert (int(decoded.spans.offset[-1]), int(decoded.spans.arrival_ms[-1])) == (201, 6)
+    decoded = reader.decoder.decode_records([*small, Record(0, 200, 5, big), Record(0, 201, 6, last)])
+    assert decoded.spans["span_id"].tolist() == [*range(1, 70_001), int.from_bytes(SPAN)]
+    assert set(decoded.spans["offset"][:-1].tolist()) == {200}
+    assert (int(decoded.spans["offset"][-1]), int(decoded.spans["arrival_ms"][-1])) == (201, 6)
 
 
 def test_nothing_is_nothing(reader: Reader) -> None:
@@ -126,7 +122,7 @@ def test_nothing_is_nothing(reader: Reader) -> None:
     empty = TracesData(resource_spans=[ResourceSpans()]).SerializeToString()
     for records in ([], [Record(0, 1, 1, b"")], [Record(0, 1, 1, empty), Record(0, 2, 2, b"")]):
         spans, decoded = reader.decode(records)
-        assert (spans, decoded.rejected, decoded.invalid) == ([], [], 0)
+        assert (spans, decoded.malformed, decoded.invalid) == ([], [], 0)
 
 
 def test_what_the_names_of_a_span_become(reader: Reader) -> None:

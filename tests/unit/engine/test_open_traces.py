@@ -9,10 +9,11 @@ import pytest
 from telemetry.domain.paths import RequestPath, assemble
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
-from telemetry.engine.columns import SpanColumns, Strings
-from telemetry.engine.emitted import Emitted, trace_keys
-from telemetry.engine.open_traces import Added, OpenTraces
+from telemetry.engine.emitted import Emitted
+from telemetry.engine.open_traces import OpenTraces
 from telemetry.engine.settings import EngineSettings
+from telemetry.engine.spans import SpanArray, span_array
+from telemetry.engine.strings import Strings
 from tests.support.compare import request_paths
 from tests.support.trace_builder import healthy
 from tests.support.traces import Seeded, random_spans
@@ -21,31 +22,47 @@ SETTINGS = EngineSettings(complete_grace_ms=2_000, grace_ms=10_000, max_age_ms=6
 A, B = b"\x0a" * 16, b"\x0b" * 16
 
 
+@dataclasses.dataclass
+class Added:
+    """What became of spans that came in: of so many the trace was emitted before; so many were dropped."""
+
+    late: int
+    replayed: int
+
+
 class Bench:
     """Open traces with their surroundings, speaking the domain's language."""
 
     def __init__(self, settings: EngineSettings = SETTINGS, next_offset: int = 0) -> None:
-        self.strings = Strings()
-        self.emitted = Emitted(settings.remember_ms)
-        self.open = OpenTraces(settings, self.emitted, next_offset)
+        self.strings = Strings(Tiers())
+        self.emitted = Emitted(settings.remember_ms, settings.max_remembered)
+        self.open = OpenTraces(settings, self.emitted, 0, next_offset)
         self.paths: dict[bytes, RequestPath] = {}
+        self.late: list[SpanArray] = []
+        self.blocks = 0
 
     def add(self, spans: list[Span], at: int, offset: int) -> Added:
         """Spans of one record."""
         stamped = [dataclasses.replace(s, arrival_ms=at, offset=offset) for s in spans]
         self.open.next_offset = offset + 1
-        return self.open.add(SpanColumns.of(stamped, self.strings))
+        late, replayed = self._late(), self.open.replayed
+        self.open.add(span_array(stamped, self.strings))
+        return Added(self._late() - late, self.open.replayed - replayed)
 
     def close(self, now: int, *, everything: bool = False) -> set[bytes]:
-        """The ids of the traces that close now; their paths are kept."""
-        closed = self.open.close(now, self.strings, everything=everything)
-        if closed is None:
-            return set()
-        paths = request_paths(closed.paths, self.strings)
-        gone = {trace_id for trace_id, out in zip(paths, closed.closed, strict=True) if out}
-        assert not gone & set(self.paths), "a trace was emitted twice"
-        self.paths.update({trace_id: paths[trace_id] for trace_id in gone})
-        return gone
+        """The ids of the traces that close now for the first time; their paths are kept, late spans as well."""
+        self.blocks += 1
+        closed, late = self.open.close(now, self.strings, block=self.blocks, landed=self.blocks, everything=everything)
+        if late is not None:
+            self.late.append(late.spans)
+        paths = request_paths(closed.paths, self.strings) if closed is not None else {}
+        assert not set(paths) & set(self.paths), "a trace was emitted twice"
+        self.paths.update(paths)
+        return set(paths)
+
+    def _late(self) -> int:
+        traces = self.open._traces
+        return int(traces["count"][(traces["count"] > 0) & (traces["floor"] >= 0)].sum())
 
 
 def spans(trace_id: bytes, *, complete: bool = True) -> list[Span]:
@@ -100,8 +117,8 @@ class TestClosing:
         assert bench.close(0) == set()
         bench.add(many[20:], 0, 1)
         assert bench.close(0) == {A}
-        assert len(bench.add(many[:3], 0, 2).late) == 3
-        assert len(bench.open) == 8
+        assert bench.add(many[:3], 0, 2).late == 3
+        assert len(bench.open) == 11
 
     def test_closing_everything(self) -> None:
         """At the orderly end."""
@@ -132,9 +149,9 @@ class TestAfterwards:
         bench.add(spans(A, complete=False), 0, 5)
         bench.close(10_000)
         added = bench.add(spans(A)[-1:] + spans(B), 11_000, 6)
-        assert (len(added.late), added.replayed, len(bench.open)) == (1, 0, 8)
-        assert int(added.late.span_id[0]) == spans(A)[-1].span_id
+        assert (added.late, added.replayed, len(bench.open)) == (1, 0, 9)
         assert bench.close(30_000) == {B}
+        assert [some["span_id"].tolist() for some in bench.late] == [[spans(A)[-1].span_id]]
 
     def test_a_replayed_span_is_dropped(self) -> None:
         """Its record had contributed: the consumer went back over records that it had read."""
@@ -145,16 +162,16 @@ class TestAfterwards:
         for offset in (4, 5, 6, 7):
             assert bench.add(spans(A)[:4], 3_000, offset).replayed == 4
         added = bench.add(spans(A)[:4], 3_000, 8)
-        assert (len(added.late), added.replayed) == (4, 0)
+        assert (added.late, added.replayed) == (4, 0)
 
     def test_what_was_emitted_before_a_restart_is_known(self) -> None:
         """As the store tells it."""
         bench = Bench(next_offset=3)
-        keys = trace_keys(np.array([0x0A0A0A0A0A0A0A0A], np.uint64), np.array([0x0A0A0A0A0A0A0A0A], np.uint64))
-        bench.emitted.add(keys, np.array([6]), 0)
+        half = np.array([0x0A0A0A0A0A0A0A0A], np.uint64)
+        bench.emitted.add(0, half, half, np.array([6]), np.array([1]), 0)
         assert bench.add(spans(A), 0, 6).replayed == 8
-        assert len(bench.add(spans(A)[:1], 0, 7).late) == 1
-        assert len(bench.add(spans(B), 0, 3).late) == 0
+        assert bench.add(spans(A)[:1], 0, 7).late == 1
+        assert bench.add(spans(B), 0, 3).late == 0
 
 
 class TestResumeOffset:
@@ -187,78 +204,50 @@ def test_every_span_has_one_fate(seed: int) -> None:
     waiting = [s for n in range(1, 60) for s in random_spans(chance, n.to_bytes(16), 10)]
     chance.random.shuffle(waiting)
     sent = waiting.copy()
-    late: list[tuple[bytes, int]] = []
     now = offset = 0
     while waiting:
         part = [waiting.pop() for _ in range(min(len(waiting), chance.number(1, 30)))]
         now, offset = now + chance.number(0, 4_000), offset + chance.number(1, 3)
-        added = bench.add(part, now, offset)
-        assert added.replayed == 0
-        late += zip(trace_ids(added.late), added.late.span_id.tolist(), strict=True)
+        assert bench.add(part, now, offset).replayed == 0
         bench.close(now)
         assert bench.open.resume_offset() <= offset + 1
         assert (bench.open.resume_offset() == offset + 1) == (len(bench.open) == 0)
     bench.close(now, everything=True)
-    assert len(bench.open) == 0
+    bench.close(now, everything=True)
+    assert (len(bench.open), bench.open.traces) == (0, 0)
     assert bench.open.resume_offset() == offset + 1
     assert set(bench.paths) == {n.to_bytes(16) for n in range(1, 60)}
+    late = Counter(pair for some in bench.late for pair in zip(trace_ids(some), some["span_id"].tolist(), strict=True))
     for trace_id, path in bench.paths.items():
-        mine = Counter(s.span_id for s in sent if s.trace_id == trace_id)
-        mine -= Counter(span_id for one, span_id in late if one == trace_id)
-        assert path.spans == len(mine)
+        mine = Counter((trace_id, s.span_id) for s in sent if s.trace_id == trace_id)
+        assert path.spans == len(mine - late)
 
 
-def trace_ids(columns: SpanColumns) -> list[bytes]:
+def trace_ids(spans: SpanArray) -> list[bytes]:
     """The trace id of every span."""
-    pairs = zip(columns.trace_high.tolist(), columns.trace_low.tolist(), strict=True)
+    pairs = zip(spans["trace_high"].tolist(), spans["trace_low"].tolist(), strict=True)
     return [high.to_bytes(8) + low.to_bytes(8) for high, low in pairs]
 
 
-class TestEmitted:
-    """The memory of what was emitted."""
-
-    def test_it_forgets_after_a_while(self) -> None:
-        """At least as long as asked for, and not much longer: it is bounded by time."""
-        emitted = Emitted(remember_ms=600_000)
-        key = np.array([7], np.uint64)
-        emitted.add(key, np.array([1]), 0)
-        for minute in range(1, 30):
-            emitted.add(np.array([1000 + minute], np.uint64), np.array([minute]), minute * 60_000)
-            known = int(emitted.last_offset(key)[0])
-            assert known == 1 if minute <= 10 else minute <= 12 or known == -1
-        assert len(emitted) <= 13
-
-    def test_many_in_one_minute(self) -> None:
-        """Added in several portions, found in any order."""
-        emitted = Emitted(remember_ms=60_000)
-        chance = np.random.default_rng(1)
-        keys = chance.permutation(np.arange(1, 5_001, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        for begin in range(0, 5_000, 700):
-            part = keys[begin : begin + 700]
-            emitted.add(part, np.arange(begin, begin + len(part)), 5)
-        assert emitted.last_offset(keys).tolist() == list(range(5_000))
-        assert emitted.last_offset(np.array([0, 5, 2**64 - 1], np.uint64)).tolist() == [-1, -1, -1]
-
-    def test_the_key_uses_the_whole_id(self) -> None:
-        """Traces that share a half are different ones."""
-        high, low = (grid.ravel().astype(np.uint64) for grid in np.meshgrid(np.arange(300), np.arange(300)))
-        assert len(np.unique(trace_keys(high, low))) == 90_000
-
-
-class TestStrings:
-    """Strings with codes."""
-
-    def test_equal_strings_have_equal_codes(self) -> None:
-        strings = Strings()
-        assert strings.codes(["a", "", "b", "a"]).tolist() == [1, 0, 2, 1]
-        assert [strings.text(c) for c in (0, 1, 2)] == ["", "a", "b"]
-
-    def test_keep_forgets_the_rest(self) -> None:
-        """And says what became of the codes."""
-        strings = Strings()
-        strings.codes(["a", "b", "c", "d"])
-        renamed = strings.keep(np.array([0, 4, 2], np.int32))
-        assert list(strings.texts) == ["", "b", "d"]
-        assert renamed[[0, 2, 4]].tolist() == [0, 1, 2]
-        assert strings.code("b") == 1
-        assert strings.code("a") == 3
+@pytest.mark.parametrize("seed", range(4))
+def test_the_table_under_a_flood_and_after(seed: int) -> None:
+    """Many traces come and go in any order; none is lost in the table, and the memory comes back."""
+    chance = Seeded(seed)
+    bench = Bench(dataclasses.replace(SETTINGS, grace_ms=1, complete_grace_ms=1))
+    one = spans(A)[0]
+    expected: set[bytes] = set()
+    largest = 0
+    for turn in range(40):
+        ids = [chance.random.randbytes(16) for _ in range(chance.pick((0, 1, 50, 3_000, 9_000)))]
+        some = [i for i in ids if chance.random.random() < 0.5]
+        bench.add([dataclasses.replace(one, trace_id=i) for i in ids], turn * 10, turn)
+        bench.add([dataclasses.replace(one, trace_id=i, span_id=2, parent_id=1) for i in some], turn * 10 + 5, turn)
+        largest = max(largest, len(bench.open._arena))
+        expected |= set(ids)
+        bench.close(turn * 10 + 4)
+    bench.close(1_000, everything=True)
+    for _ in range(10):
+        bench.add([one], 2_000, 99)
+        bench.close(2_000, everything=True)
+    assert set(bench.paths) - {A} == expected
+    assert len(bench.open._arena) < largest

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from telemetry.domain import paths as reference
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
-from telemetry.engine.columns import SpanColumns, Strings
-from telemetry.engine.paths import assemble
+from telemetry.engine.strings import Strings
 from telemetry.vocabulary import SpanKind
 from tests.support import traces
-from tests.support.compare import request_paths
+from tests.support.compare import assembled, request_paths
 from tests.support.trace_builder import Trace, healthy
 
 TIERS = Tiers()
@@ -21,8 +20,8 @@ TIERS = Tiers()
 
 def engine_paths(spans: list[Span], tiers: Tiers = TIERS) -> dict[bytes, reference.RequestPath]:
     """Paths by trace id, by the engine."""
-    strings = Strings()
-    return request_paths(assemble(SpanColumns.of(spans, strings), strings, tiers), strings)
+    strings = Strings(tiers)
+    return request_paths(assembled(spans, strings), strings)
 
 
 def differs(spans: list[Span], tiers: Tiers = TIERS) -> bool:
@@ -113,21 +112,3 @@ def test_ten_thousand_attempts() -> None:
     assert (path.attempts, path.retries, path.retry_ns) == (9_999, 9_998, 9_998 * 4)
     assert path.hops[0].self_ns == 100_000 - 9_998 * 4 - 9
     assert path.network_ns == 6
-
-
-def test_sixty_thousand_hops_with_retries() -> None:
-    """More hops than are summed in one go (``telemetry.engine.times``): no sum runs into the next one."""
-    strings = Strings()
-    trace = Trace()
-    edge = trace.server("edge", 0, 86_400 * 10**9, status=200)
-    trace.client("edge", 10, 20, edge, status=503)
-    answer = trace.client("edge", 30, 86_400 * 10**9 - 5, edge, status=200)
-    trace.server("api", 40, 50, answer, status=200)
-    one = SpanColumns.of(trace.spans, strings)
-    count = 60_000
-    many = SpanColumns.concat([one] * count)
-    many.trace_low = (many.trace_low * 0).reshape(count, -1) + 1
-    many.trace_low = (many.trace_low.cumsum(axis=0)).reshape(-1)
-    paths = assemble(many, strings, TIERS)
-    assert set(paths.per_path(paths.times.retry).tolist()) == {10}
-    assert set(paths.times.self_time.tolist()) == {86_400 * 10**9 - 10 - (86_400 * 10**9 - 35), 10}

@@ -17,7 +17,8 @@ import json, sys, threading, time
 from pathlib import Path
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.journal import Journal
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings
+from telemetry.pipeline.pipeline import Pipeline
+from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
@@ -32,7 +33,7 @@ schema.apply(store)
 journal = Journal(data)
 journal.open()
 settings = PipelineSettings(EngineSettings(complete_grace_ms=50, grace_ms=400), flush_seconds=0.05, poll_seconds=0.01)
-pipeline = Pipeline(journal, store, chdb, settings, topic="journal")
+pipeline = Pipeline(journal, store, settings, topic="journal")
 
 def send():
     for number in range(first, first + 100_000):
@@ -49,8 +50,8 @@ drained = pipeline.drain(60)
 trace = "reinterpretAsUInt32(reverse(trace_id))"
 print(json.dumps({
     "drained": drained,
-    "traces": store.query(f"SELECT {trace} AS t FROM request_paths ORDER BY t").rows,
-    "broken": store.query("SELECT count() FROM request_paths WHERE spans != 8 OR NOT complete").scalar(),
+    "traces": store.query(f"SELECT {trace} AS t FROM request_paths FINAL WHERE sign = 1 ORDER BY t").rows,
+    "broken": store.query("SELECT count() FROM request_paths FINAL WHERE sign = 1 AND (spans != 8 OR NOT complete)").scalar(),
     "late": store.query("SELECT count() FROM late_spans").scalar(),
     "requests": store.query("SELECT sum(requests) FROM path_1m").scalar(),
     "waiting": journal.lag(),

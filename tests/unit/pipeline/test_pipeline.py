@@ -7,33 +7,34 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from telemetry.domain.spans import Span
+from telemetry.domain.tiers import Tiers
 from telemetry.engine.settings import EngineSettings
 from telemetry.errors import UnavailableError
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings
-from telemetry.store.chdb import ChdbEngine
+from telemetry.pipeline.pipeline import Pipeline
+from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store.embedded import EmbeddedStore
+from tests.support import reference_decoder
 from tests.support.fake_feed import FakeFeed, Topic
 from tests.support.flaky_store import Crash, FlakyStore
 from tests.support.otlp_messages import message_of
+from tests.support.stored_paths import assert_stored_as_sent
 from tests.support.trace_builder import healthy
 from tests.support.traces import Seeded
 
 NOW = time.time_ns() // 1_000_000 - 3_600_000
-SETTINGS = PipelineSettings(EngineSettings(), flush_seconds=1.0, poll_seconds=0, max_waiting_batches=3)
+SETTINGS = PipelineSettings(EngineSettings(), flush_seconds=1.0, poll_seconds=0, max_waiting_batches=3, senders=0)
 
 
 class Rig:
     """A pipeline with its surroundings; time stands still but for :meth:`pass_time`."""
 
-    def __init__(self, store: EmbeddedStore, chdb: ChdbEngine) -> None:
+    def __init__(self, store: EmbeddedStore) -> None:
         self.real_store = store
         self.store = FlakyStore(store)
         self.topic = Topic()
         self.seconds = 0.0
-        self._chdb = chdb
         self._settings = SETTINGS
         self._pipelines: list[Pipeline] = []
         self.start()
@@ -45,7 +46,6 @@ class Rig:
         self.pipeline = Pipeline(
             self.feed,
             self.store,
-            self._chdb,
             settings,
             topic="t",
             wall_ms=lambda: NOW + int(self.seconds * 1000),
@@ -66,7 +66,7 @@ class Rig:
 
     def stored(self) -> Counter[int]:
         """How many paths each trace has."""
-        rows = self.real_store.query("SELECT trace_id FROM request_paths").rows
+        rows = self.real_store.query("SELECT trace_id FROM request_paths FINAL WHERE sign = 1").rows
         return Counter(int.from_bytes(trace_id) for (trace_id,) in rows)
 
     def late(self) -> Counter[tuple[int, int]]:
@@ -81,9 +81,9 @@ class Rig:
 
 
 @pytest.fixture
-def rig(embedded_store: EmbeddedStore, chdb_engine: ChdbEngine) -> Iterator[Rig]:
+def rig(embedded_store: EmbeddedStore) -> Iterator[Rig]:
     """A started pipeline on an empty store."""
-    rig = Rig(embedded_store, chdb_engine)
+    rig = Rig(embedded_store)
     yield rig
     rig.stop()
 
@@ -143,9 +143,9 @@ class TestStoreAway:
         rig.pass_time(100)
         rig.store.away = False
         rig.pass_time(15)
-        assert len({block.token for block in rig.store.appended}) == 1
-        assert len({block.arrow for block in rig.store.appended}) == 1
-        assert 5 < len(rig.store.appended) < 20
+        assert len({block.token for block in rig.store.sent}) == 1
+        assert len({block.arrow for block in rig.store.sent}) == 1
+        assert 5 < len(rig.store.sent) < 20
         assert rig.stored() == Counter([1])
 
     def test_an_answer_that_was_lost_doubles_nothing(self, rig: Rig) -> None:
@@ -156,7 +156,7 @@ class TestStoreAway:
         rig.pass_time(20)
         rig.send(trace(2)[7:])
         rig.pass_time(5)
-        assert len(rig.store.appended) > 2
+        assert len(rig.store.sent) > 2
         rig.store.answers_lost = False
         rig.pass_time(30)
         assert (rig.stored(), rig.late()) == (Counter([1, 2]), Counter([(2, 8)]))
@@ -164,7 +164,8 @@ class TestStoreAway:
         assert rig.topic.committed == {0: 3}
 
     def test_it_stops_taking_records_in(self, rig: Rig) -> None:
-        """As many batches wait as may; the rest stays in the feed. What waits does not grow with the outage."""
+        """As many batches wait as may, then the engine fills up; the rest stays in the feed. Nothing grows with the outage."""
+        rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(max_open_spans=40)))
         rig.pass_time(1)
         rig.store.away = True
         for number in range(1, 20):
@@ -172,7 +173,8 @@ class TestStoreAway:
             rig.pass_time(3)
         waiting = rig.pipeline.status().waiting_batches
         assert SETTINGS.max_waiting_batches <= waiting <= SETTINGS.max_waiting_batches + 2
-        assert rig.pipeline.status().lag > 8
+        assert 40 <= rig.pipeline.status().open_spans < 60
+        assert (rig.pipeline.status().lag > 8, rig.pipeline.status().paused) == (True, True)
         assert rig.feed.asked[-5:] == [0] * 5
         rig.pass_time(30)
         assert rig.pipeline.status().waiting_batches == waiting
@@ -297,7 +299,7 @@ class TestSeveralPartitions:
         rig.send(trace(2)[4:], partition=1)
         rig.pass_time(5)
         assert rig.stored() == Counter([1, 2])
-        assert rig.real_store.query("SELECT max(spans) FROM request_paths").scalar() == 8
+        assert rig.real_store.query("SELECT max(spans) FROM request_paths FINAL WHERE sign = 1").scalar() == 8
         assert rig.pipeline.status().late_spans == 0
 
     def test_an_idle_partition_closes_beside_a_busy_one(self, rig: Rig) -> None:
@@ -322,7 +324,7 @@ class TestSeveralPartitions:
         rig.pass_time(15)
         assert rig.stored() == Counter([1, *range(10, 60)])
         assert rig.late() == Counter()
-        assert rig.real_store.query("SELECT min(spans) FROM request_paths").scalar() == 8
+        assert rig.real_store.query("SELECT min(spans) FROM request_paths FINAL WHERE sign = 1").scalar() == 8
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -354,21 +356,18 @@ def test_crashes_lose_and_double_nothing(rig: Rig, seed: int) -> None:
     assert crashes >= 2
     assert rig.stored() == Counter(sent)
     assert set(rig.late().values()) <= {1}
-    spans = rig.real_store.query("SELECT sum(spans) FROM request_paths").scalar()
-    assert spans + len(rig.late()) == len(all_spans(rig.topic))
+    assert_stored_as_sent(rig.real_store, all_spans(rig.topic), starts=False)
+    restated = rig.real_store.query("SELECT count() FROM request_paths FINAL WHERE sign = 1 AND version > 1").scalar()
+    assert restated == len({trace for trace, _ in rig.late()})
+    assert rig.real_store.query("SELECT sum(late_spans) FROM corrections").scalar() == len(rig.late())
     assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == len(sent)
     assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
 
 
-def all_spans(topic: Topic) -> set[tuple[bytes, bytes]]:
-    """(trace id, span id) of everything in a topic."""
-    return {
-        (span.trace_id, span.span_id)
-        for log in topic.records.values()
-        for record in log
-        for group in TracesData.FromString(record.value).resource_spans
-        for span in group.scope_spans[0].spans
-    }
+def all_spans(topic: Topic) -> list[Span]:
+    """Everything in a topic."""
+    records = [record for log in topic.records.values() for record in log]
+    return reference_decoder.decode(records, Tiers()).spans
 
 
 def test_run_goes_on_until_it_is_stopped(rig: Rig) -> None:

@@ -1,6 +1,6 @@
 """What goes in as OTLP comes out of the store as the reference's paths; roll-ups are what a recount gives.
 
-The whole chain: bytes -> Decoder -> Engine -> Block -> EmbeddedStore -> SELECT.
+The whole chain: bytes -> Decoder -> Engine -> Block -> BlockLog -> EmbeddedStore -> SELECT.
 """
 
 import dataclasses
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 import pytest
 
+from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.protocol import BlockLog
+from telemetry.blocklog.sql import SqlLogTables
 from telemetry.domain.paths import RequestPath, assemble
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
 from telemetry.engine.engine import Engine
 from telemetry.engine.settings import EngineSettings
-from telemetry.feeds.base import Record
+from telemetry.feeds.base import Record, batches_of
+from telemetry.pipeline.past import StoredPast
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
@@ -28,7 +32,7 @@ TIERS = Tiers()
 BASE = (time.time_ns() // 10**9 - 3 * 3600) * 10**9
 """About when the requests began: the table forgets old ones."""
 TRACES, BLOCKS = 400, 4
-BOOKKEEPING = {"arrived", "stored", "topic", "partition", "block", "writer", "last_offset"}
+BOOKKEEPING = {"arrived", "stored", "topic", "partition", "block", "writer", "last_offset", "sign", "version"}
 
 
 @dataclass
@@ -61,8 +65,9 @@ def filled(module_chdb: ChdbEngine) -> Filled:
     spans = traces(chance)
     store = EmbeddedStore(module_chdb, owns_engine=False)
     schema.apply(store)
-    engine = Engine(module_chdb, EngineSettings(tiers=TIERS), topic="t", writer="w")
-    engine.assign(3, next_offset=0, next_block=1)
+    engine = Engine(EngineSettings(tiers=TIERS), topic="t", past=StoredPast(store, "t"))
+    log = BlockLog(SqlLogTables(store, PATHS, "t"), new_writer=lambda: "w")
+    engine.assign(3, next_offset=0, next_block=log.take_over(3).next_number, writer="w")
     last_offset: dict[bytes, int] = {}
     offset = 0
     ids = list(spans)
@@ -76,12 +81,12 @@ def filled(module_chdb: ChdbEngine) -> Filled:
             last_offset.update({s.trace_id: offset for s in part})
             payload = otlp_messages.message_of(part).SerializeToString()
             records.append(Record(3, offset, BASE // 10**6 + offset, payload))
-        assert engine.ingest(records) == []
-        batch = engine.close(3, everything=True)
-        for one in batch.blocks * 2:
-            store.append(one)
+        assert engine.ingest(batches_of(records)) == []
+        batch = engine.close(3, landed=block + 1, everything=True)
+        assert batch.block is not None
+        for _ in range(2):
+            log.append(batch.block)
     assert engine.counters.late_spans == 0
-    engine.shut()
     return Filled(store, spans, {t: assemble(s, TIERS) for t, s in spans.items()}, last_offset)
 
 
@@ -104,17 +109,25 @@ def test_every_column_of_every_path(filled: Filled) -> None:
 def test_bookkeeping(filled: Filled) -> None:
     """Where each row came from: topic, partition, block, writer, the last record that contributed and its arrival."""
     rows = filled.store.query(
-        "SELECT trace_id, topic, partition, writer, last_offset, toUnixTimestamp64Milli(arrived) AS arrived, block, "
+        "SELECT trace_id, topic, partition, writer, sign, version, last_offset, block, "
+        "toUnixTimestamp64Milli(arrived) AS arrived, "
         "abs(dateDiff('second', stored, now64(3))) < 300 AS fresh FROM request_paths"
     ).dicts()
     for row in rows:
         assert row["last_offset"] == filled.last_offset[row["trace_id"]]
         assert row["arrived"] == BASE // 10**6 + row["last_offset"]
-        assert (row["topic"], row["partition"], row["writer"], row["fresh"]) == ("t", 3, "w", 1)
+        assert (row["topic"], row["partition"], row["writer"], row["sign"], row["version"], row["fresh"]) == (
+            "t",
+            3,
+            "w",
+            1,
+            1,
+            1,
+        )
     per_block = [0] * (BLOCKS + 1)
     for row in rows:
-        per_block[row["block"]] += 1
-    assert per_block == [0, *[TRACES // BLOCKS] * BLOCKS]
+        per_block[row["block"] - 1] += 1
+    assert per_block == [0, *[TRACES // BLOCKS] * BLOCKS]  # the first block is the fence of the take-over
 
 
 def test_a_trace_is_found_by_its_id_as_people_write_it(filled: Filled) -> None:
@@ -222,8 +235,10 @@ def test_a_start_that_cannot_be_right_becomes_the_arrival(chdb_engine: ChdbEngin
     """A clock a year ahead, a year behind, or at zero: stored where the request was seen, so that no panel misses it."""
     store = EmbeddedStore(chdb_engine, owns_engine=False)
     schema.apply(store)
-    engine = Engine(chdb_engine, EngineSettings(), topic="t", writer="w")
-    engine.assign(0, next_offset=0, next_block=1)
+    engine = Engine(EngineSettings(), topic="t", past=StoredPast(store, "t"))
+    log = BlockLog(SqlLogTables(store, PATHS, "t"))
+    lease = log.take_over(0)
+    engine.assign(0, next_offset=0, next_block=lease.next_number, writer=lease.writer)
     year = 365 * 86_400 * 10**9
     starts = {1: BASE, 2: BASE + year, 3: BASE - year, 4: 0, 5: BASE + 299 * 10**9, 6: BASE + 301 * 10**9}
     spans = [
@@ -233,12 +248,12 @@ def test_a_start_that_cannot_be_right_becomes_the_arrival(chdb_engine: ChdbEngin
         for n, start in starts.items()
     ]
     arrival = BASE // 10**6
-    engine.ingest([Record(0, 0, arrival, otlp_messages.message_of(spans).SerializeToString())])
-    for block in engine.close(0, everything=True).blocks:
-        store.append(block)
+    engine.ingest(batches_of([Record(0, 0, arrival, otlp_messages.message_of(spans).SerializeToString())]))
+    block = engine.close(0, landed=1, everything=True).block
+    assert block is not None
+    log.append(block)
     rows = dict(
         store.query("SELECT reinterpretAsUInt8(trace_id), toUnixTimestamp64Nano(start) FROM request_paths").rows
     )
     seen = BASE - 10**9
     assert rows == {1: BASE, 2: seen, 3: seen, 4: BASE, 5: starts[5], 6: seen}
-    engine.shut()

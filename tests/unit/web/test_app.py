@@ -13,13 +13,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from telemetry.errors import StoreError, UnavailableError
-from telemetry.store.base import Block, Parameter, Result
+from telemetry.store.base import Parameter, Result
 from telemetry.web.app import create_app
+from tests.support.unused_store import UnusedStore
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-class NotedStore:
+class NotedStore(UnusedStore):
     """A store that answers one row and keeps the questions."""
 
     def __init__(self) -> None:
@@ -32,14 +33,6 @@ class NotedStore:
         if self.error:
             raise self.error
         return Result(("one",), [(1,)])
-
-    def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
-        raise AssertionError((sql, parameters))
-
-    def append(self, block: Block) -> None:
-        raise AssertionError(block)
-
-    def close(self) -> None: ...
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""What the protocol speaks about: blocks, heads, leases, tokens, and which tables follow from a log. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+NUMBERS_PER_TABLE_PARTITION: Final = 10_000
+"""Tables that take blocks are partitioned by ``intDiv(block, 10000)`` (the migrations say so, too)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a partition emits at once: frozen, to be appended as it is, as often as it takes.
+
+    Attributes:
+        partition: the partition of the feed.
+        number: its place in the partition's sequence.
+        writer: who made it: the lease's writer; stands in every row, too.
+        columns: columns of the log table, in the order of ``arrow``'s schema.
+        arrow: the rows, as an Arrow IPC file.
+        rows: how many.
+        feeds: the derived tables that it has rows for.
+    """
+
+    partition: int
+    number: int
+    writer: str
+    columns: tuple[str, ...]
+    arrow: bytes
+    rows: int
+    feeds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last block of a partition in the log.
+
+    Attributes:
+        number: 0 if there is none.
+        writer: empty if there is none.
+        feeds: the derived tables that it has rows for; none if it is a fence.
+        stored_ms: when it was stored, by ClickHouse's clock.
+    """
+
+    number: int = 0
+    writer: str = ""
+    feeds: frozenset[str] = frozenset()
+    stored_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to append to a partition, until somebody else takes it over.
+
+    Attributes:
+        partition: the partition.
+        writer: a name that no other lease ever had; goes into every row of every block.
+        next_number: the number of the next block.
+    """
+
+    partition: int
+    writer: str
+    next_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A table that follows from a log.
+
+    Attributes:
+        table: its name.
+        has: SQL condition on rows of the log: a block with such a row feeds the table.
+        columns: its columns that are filled.
+        values: one SQL expression over the log's columns for each of them.
+        rows: SQL condition: the rows of such a block that it is made of; as ``has`` if left out.
+        clauses: what follows the WHERE of the SELECT, e.g. GROUP BY.
+    """
+
+    table: str
+    has: str
+    columns: tuple[str, ...]
+    values: tuple[str, ...]
+    rows: str = ""
+    clauses: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log table and what follows from it.
+
+    Attributes:
+        table: its name. It has the columns ``kind``, ``topic``, ``partition``, ``block``, ``writer`` and ``stored``.
+        derived: the tables that are made of it, in the order in which they are fed.
+        stale_blocks: how many later blocks a deduplication window is trusted to remember a token for.
+    """
+
+    table: str
+    derived: tuple[Derived, ...]
+    stale_blocks: int = 10_000
+
+    def of(self, feeds: frozenset[str]) -> Sequence[Derived]:
+        """The derived tables with these names, in order."""
+        return [each for each in self.derived if each.table in feeds]
+
+
+def log_token(topic: str, partition: int, number: int, after: str) -> str:
+    """The token of block ``number`` in the log: whoever writes the successor of a block uses the same one.
+
+    ``after`` is the writer of the block before: names of writers are used once, so the token is, too, even where numbers begin
+    anew because the log's rows have expired.
+    """
+    return f"{topic}/{partition}/{number}/after {after}" if after else f"{topic}/{partition}/{number}"
+
+
+def drive_token(topic: str, partition: int, number: int, writer: str, table: str) -> str:
+    """The token of a block in a derived table: whoever drives it uses the same one."""
+    return f"{topic}/{partition}/{number}/{writer}/{table}"
+
+
+def number_after(head: int, turn: int) -> int:
+    """The number that turn ``turn`` of a take-over tries for its fence after the block ``head``.
+
+    The next one; if its token turns out to be spent while nobody has that block (numbers began anew after the log's rows had
+    expired), the first number of the next table partition, where tokens are remembered apart, and so on. Everybody tries the
+    same ones in the same order.
+    """
+    if turn == 0:
+        return head + 1
+    return (head // NUMBERS_PER_TABLE_PARTITION + turn) * NUMBERS_PER_TABLE_PARTITION

@@ -1,0 +1,99 @@
+"""Interned strings: every string of a span is a number, and what the rules ask of a string is asked once for each."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telemetry.domain import outcome as rules
+from telemetry.domain.tiers import Tiers
+from telemetry.vocabulary import UNKNOWN_TIER, Outcome
+
+Codes = NDArray[np.int32]
+
+# What a string says as response flags or as error type: bits of ``Strings.says``.
+TIMEOUT_FLAG: Final = 1
+CANCEL_FLAG: Final = 2
+THROTTLE_FLAG: Final = 4
+BLOCK_FLAG: Final = 8
+TIMEOUT_WORD: Final = 16
+CANCEL_WORD: Final = 32
+
+_STATUSES: Final = 1000
+
+
+class Strings:
+    """Strings with codes: equal strings have equal codes; the empty string has the code 0. Grows until :meth:`keep`.
+
+    Fixed are, whatever :meth:`keep` forgets: the tiers, the outcomes, and ``0`` to ``999``.
+
+    Attributes:
+        rank: for every code, how far down the way the tier of that name stands; -1 if it is none.
+        says: for every code, the bits above.
+        status_code: for every HTTP status, the code of its decimal text; 0 for 0.
+        outcome: the code of every outcome, in the order of :class:`telemetry.vocabulary.Outcome`.
+    """
+
+    def __init__(self, tiers: Tiers) -> None:
+        self.tiers = tiers
+        self._codes: dict[str, int] = {"": 0}
+        self._texts: list[str] = [""]
+        self.rank = np.full(1 << 12, -1, dtype=np.int32)
+        self.says = np.zeros(1 << 12, dtype=np.uint8)
+        self.codes((*tiers.order, UNKNOWN_TIER))
+        self.outcome = self.codes(Outcome)
+        self.error = self.code("error")
+        self.status_code = self.codes("" if status == 0 else str(status) for status in range(_STATUSES))
+        self.fixed = len(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def code(self, text: str) -> int:
+        """The code of ``text``."""
+        code = self._codes.get(text)
+        if code is None:
+            code = self._codes[text] = len(self._texts)
+            self._texts.append(text)
+            if code >= len(self.rank):
+                self.rank = np.concatenate((self.rank, np.full(len(self.rank), -1, dtype=np.int32)))
+                self.says = np.concatenate((self.says, np.zeros(len(self.says), dtype=np.uint8)))
+            self.rank[code] = self.tiers.rank(text)
+            self.says[code] = _what_it_says(text)
+        return code
+
+    def codes(self, texts: Iterable[str]) -> Codes:
+        """The codes of several texts."""
+        return np.fromiter((self.code(t) for t in texts), dtype=np.int32)
+
+    def text(self, code: int) -> str:
+        """The string that a code stands for."""
+        return self._texts[code]
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """All strings, by code."""
+        return self._texts
+
+    def keep(self, used: NDArray[Any]) -> Codes:
+        """Forget what is neither fixed nor in ``used``; returns the new code of every old one."""
+        renamed = np.zeros(len(self._texts), dtype=np.int32)
+        old, fixed = self._texts, self.fixed
+        self._texts = old[:fixed]
+        self._codes = {text: code for code, text in enumerate(self._texts)}
+        renamed[:fixed] = np.arange(fixed)
+        for code in np.unique(used):
+            renamed[code] = self.code(old[code])
+        return renamed
+
+
+def _what_it_says(text: str) -> int:
+    return (
+        TIMEOUT_FLAG * rules.is_timeout(0, text, "")
+        | CANCEL_FLAG * rules.is_cancel(0, text, "")
+        | THROTTLE_FLAG * rules.is_throttle(0, text)
+        | BLOCK_FLAG * rules.is_block(text)
+        | TIMEOUT_WORD * rules.is_timeout(0, "", text)
+        | CANCEL_WORD * rules.is_cancel(0, "", text)
+    )

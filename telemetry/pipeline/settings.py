@@ -1,0 +1,28 @@
+"""How the loop runs."""
+
+from dataclasses import dataclass
+
+from telemetry.engine.settings import EngineSettings
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """Settings of the loop.
+
+    Attributes:
+        engine: settings of the engine.
+        flush_seconds: how often traces are closed and stored.
+        flush_bytes: what came in is decoded, and traces are closed, earlier when it is so much.
+        poll_seconds: how long to wait for records at a time.
+        blocks_per_second: with many partitions each is closed less often, so that there are no more blocks than these.
+        max_waiting_batches: when as many batches of a partition wait for the store, no more of it are closed.
+        senders: how many blocks are sent at once, each of another partition; 0 sends in the loop itself.
+    """
+
+    engine: EngineSettings
+    flush_seconds: float = 1.0
+    flush_bytes: int = 32 * 1024 * 1024
+    poll_seconds: float = 0.2
+    blocks_per_second: float = 16.0
+    max_waiting_batches: int = 2
+    senders: int = 4

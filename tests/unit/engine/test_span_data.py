@@ -1,0 +1,77 @@
+"""Spans packed beside their path come back as they were."""
+
+import random
+
+import numpy as np
+import pytest
+
+from telemetry.domain.spans import Span
+from telemetry.domain.tiers import Tiers
+from telemetry.engine.span_data import MOST_SPANS, pack, unpack
+from telemetry.engine.spans import domain_spans, span_array
+from telemetry.engine.strings import Strings
+from telemetry.errors import MalformedError
+from tests.support.traces import Seeded, random_spans
+
+
+def packed(traces: list[list[Span]], strings: Strings) -> list[bytes]:
+    """Each trace's bytes."""
+    spans = span_array([span for some in traces for span in some], strings)
+    data, ends = pack(spans, np.cumsum([len(some) for some in traces], dtype=np.int64), strings)
+    return [data[a:b].tobytes() for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def halves(traces: list[list[Span]]) -> "np.typing.NDArray[np.uint64]":
+    """Both halves of each trace's id."""
+    ids = [some[0].trace_id for some in traces]
+    return np.array([[int.from_bytes(i[:8]), int.from_bytes(i[8:])] for i in ids], dtype=np.uint64)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_field_comes_back(seed: int) -> None:
+    """In another process, too: what is stored knows nothing of this one's codes. Offsets are not kept."""
+    chance = Seeded(seed)
+    traces = [random_spans(chance, (n + 1).to_bytes(16), chance.pick((3, 14, 30))) for n in range(60)]
+    strings = Strings(Tiers())
+    spans, ends = unpack(packed(traces, Strings(Tiers())), halves(traces), strings)
+    assert ends.tolist() == np.cumsum([len(some) for some in traces]).tolist()
+    found = domain_spans(spans, strings)
+    sent = [span for some in traces for span in some]
+    for name in Span.__slots__:
+        if name != "offset":
+            assert [getattr(s, name) for s in found] == [getattr(s, name) for s in sent], name
+    assert [bool(bad) for bad in spans["bad"]] == [s.bad for s in sent]
+
+
+def test_it_is_small() -> None:
+    """About 50 bytes a span, before ClickHouse compresses it."""
+    chance = Seeded(1)
+    traces = [random_spans(chance, (n + 1).to_bytes(16), 14) for n in range(100)]
+    assert sum(map(len, packed(traces, Strings(Tiers())))) < 70 * sum(map(len, traces))
+
+
+def test_a_very_large_trace_is_not_kept() -> None:
+    """It is left out, and its neighbours are whole."""
+    one = random_spans(Seeded(2), b"\x01" * 16, 10)
+    many = [Span(trace_id=b"\x02" * 16, span_id=n + 1) for n in range(MOST_SPANS + 1)]
+    first, large, last = packed([one, many, one], Strings(Tiers()))
+    assert (large, first) == (b"", last)
+    assert first
+
+
+def test_damaged_bytes_are_told() -> None:
+    """Cut short, changed, or of another format: an error or other spans, never a crash or a read beyond the end."""
+    traces = [random_spans(Seeded(3), b"\x01" * 16, 20)]
+    (good,) = packed(traces, Strings(Tiers()))
+    chance = random.Random(4)
+    told = 0
+    for _ in range(2_000):
+        bad = bytearray(good)
+        for _ in range(chance.randint(0, 3)):
+            bad[chance.randrange(len(bad))] = chance.randrange(256)
+        content = bytes(bad[: chance.randint(0, len(bad))])
+        try:
+            unpack([content], halves(traces), Strings(Tiers()))
+        except MalformedError:
+            told += 1
+    assert told > 1_000
