@@ -54,13 +54,13 @@ def check(files: tuple[Path, ...], policy: str, clickhouse: str | None, data: Pa
     """
     from alerts import policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not check
     from alerts.document import ProblemsError, errors  # noqa: PLC0415
-    from alerts.lint import lint  # noqa: PLC0415
+    from alerts.lint import lint, notes  # noqa: PLC0415
 
     catalog, problems = slos.try_catalog(files or None)
     found: list[slos.Slo | slos.PrometheusSlo] = [*catalog.slos, *catalog.prometheus]
     try:
         rules = policies.load(policy)
-        problems += lint(found, rules)
+        problems += [*lint(found, rules), *notes(found, rules)]
         if clickhouse or data:
             from alerts.lint_data import lint_data  # noqa: PLC0415
             from telemetry.store import open_store  # noqa: PLC0415
