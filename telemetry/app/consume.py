@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from telemetry.app.consumer_view import ConsumerView
 from telemetry.engine.settings import EngineSettings
-from telemetry.feeds.kafka import KafkaFeed
+from telemetry.feeds.kafka import KafkaFeed, KafkaSettings
 from telemetry.feeds.kafka.keying import Verdict
 from telemetry.observe.observer import Observer
 from telemetry.pipeline.pipeline import Pipeline, Status
@@ -29,7 +29,7 @@ class ConsumeSettings:
     """Settings of ``edgepath consume``.
 
     Attributes:
-        kafka: ``HOST:PORT[,HOST:PORT...]``.
+        kafka: how Kafka is reached; a mere ``HOST:PORT[,HOST:PORT...]`` is one in plain text.
         clickhouse: where paths go.
         topic: what is read.
         group: the consumer group.
@@ -39,7 +39,7 @@ class ConsumeSettings:
         engine: settings of the engine.
     """
 
-    kafka: str
+    kafka: KafkaSettings | str
     clickhouse: ServerAddress
     topic: str = SPANS_TOPIC
     group: str = "edgepath"

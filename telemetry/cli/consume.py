@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.kafka_options import kafka_options
 from telemetry.vocabulary import DEFAULT_TIERS, SPANS_TOPIC
 
 if TYPE_CHECKING:
+    from telemetry.feeds.kafka import KafkaSettings
     from telemetry.pipeline.pipeline import Status
 
 _EVERY_SECONDS = 10.0
 
 
 @click.command()
-@click.option(
-    "--kafka", required=True, metavar="HOST:PORT", envvar="EDGEPATH_KAFKA", help="Kafka; several with commas."
-)
+@kafka_options
 @click.option(
     "--clickhouse",
     required=True,
@@ -75,7 +75,7 @@ _EVERY_SECONDS = 10.0
     help="Tier of components that do not name theirs, by service.name ('edge-*=edge'); may be repeated.",
 )
 def consume(
-    kafka: str,
+    kafka: "KafkaSettings",
     clickhouse: str,
     topic: str,
     group: str,
@@ -119,7 +119,7 @@ def consume(
         signal.signal(number, partial(_stop, stopping))
 
     def ready(status: "Callable[[], Status]") -> None:
-        click.echo(f"consuming {topic} at {kafka} into {address}; Ctrl-C stops")
+        click.echo(f"consuming {topic} at {kafka.bootstrap} into {address}; Ctrl-C stops")
         threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
 
     run(settings, stopping, ready)
