@@ -146,6 +146,7 @@ def watch(
     """
     from alerts import notify, policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not watch
     from alerts.document import ProblemsError  # noqa: PLC0415
+    from alerts.edge_counters import EdgeCounters  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
     from alerts.memory import TableMemory  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
@@ -173,6 +174,7 @@ def watch(
             memory=TableMemory(store) if clickhouse and share_state else None,
             blindness=True,
             drills=True,
+            counters=EdgeCounters(store),
             blind_seconds=blind_after,
             keep_events=True,
         )
