@@ -26,6 +26,7 @@ from telemetry.store.server import ServerStore
 from tests.real.parts.clickhouse import ClickHouseServer
 from tests.support.blocklog_contract import BlockLogContract, log_of, logged, sums, tables_of
 from tests.support.log_blocks import TOPIC, block_of, path
+from tests.support.metrics_contract import MetricsContract
 from tests.support.waiting import wait_until
 
 TABLES = ("path_log", "request_paths", "path_1m", "hop_1m", "late_spans", "corrections")
@@ -73,6 +74,10 @@ class TestServerLog(BlockLogContract):
     """Over HTTP."""
 
 
+class TestServerMetrics(MetricsContract):
+    """Over HTTP."""
+
+
 class TestZombies:
     """A process that stalled, lost its partition and wakes: as long afterwards as it likes."""
 
@@ -99,7 +104,7 @@ class TestZombies:
         block = block_of(lease, 2, [path(1), path(2)])
         log.append(block)
         stale = BlockLog(SqlLogTables(store, STALE_PATHS, TOPIC))
-        stale._tried[0] = (2, lease.writer)
+        stale._tried[lease.writer] = 2
         forget(store)
         before = rows_of(store)
         stale.append(block)

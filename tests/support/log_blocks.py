@@ -90,7 +90,7 @@ def block_of(lease: Lease, number: int, rows: Sequence[Mapping[str, Any]], topic
         number=number,
         writer=lease.writer,
         columns=tuple(table.column_names),
-        arrow=arrow_bytes(table),
+        arrow=arrow_bytes([table]),
         rows=table.num_rows,
         feeds=frozenset(name for name, fed in feeds.items() if fed),
     )

@@ -34,7 +34,7 @@ class Writer:
     busy: str = ""
     script: list[object] = field(default_factory=list)
     name: str = ""
-    before: tuple[dict[int, tuple[int, str]], int] = field(default_factory=lambda: ({}, 0))
+    before: tuple[dict[str, int], int] = field(default_factory=lambda: ({}, 0))
 
 
 class World:

@@ -59,4 +59,4 @@ def _numbered(block: Block, number: int) -> Block:
     rows = pa.ipc.open_file(pa.BufferReader(block.arrow)).read_all()
     place = rows.column_names.index("block")
     rows = rows.set_column(place, "block", pa.array([number] * len(rows), pa.uint64()))
-    return dataclasses.replace(block, number=number, arrow=arrow_bytes(rows))
+    return dataclasses.replace(block, number=number, arrow=arrow_bytes([rows]))

@@ -87,7 +87,7 @@ class NoDriveOfTheHead(BlockLog):
     """Who takes over leaves the last block as it is."""
 
     def _drive(self, partition: int, head: Head, *, again: bool) -> None:
-        if head.writer in {writer for _, writer in self._tried.values()}:
+        if head.writer in self._tried:
             super()._drive(partition, head, again=again)
 
 
@@ -117,7 +117,7 @@ class FenceFirst(BlockLog):
         return lease
 
     def _drive(self, partition: int, head: Head, *, again: bool) -> None:
-        if head.writer in {writer for _, writer in self._tried.values()} or self._fenced(partition, head):
+        if head.writer in self._tried or self._fenced(partition, head):
             super()._drive(partition, head, again=again)
 
     def _fenced(self, partition: int, head: Head) -> bool:
