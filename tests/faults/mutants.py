@@ -1,5 +1,8 @@
 """Consumers that are broken on purpose: each must be found out by the scenario that it names. Else that one proves nothing.
 
+There is none without the fence: the guard and the read-back alone keep a block from being stored twice. What the fence adds is
+that late statements come to nothing at once, and not only when the successor has written a block of its own.
+
 Every function here undoes one part of the protocol (docs/exactly-once.md) in the process that calls it.
 """
 
@@ -8,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from telemetry.blocklog import logs, sql
+from telemetry.blocklog import logs
 from telemetry.blocklog.model import Block, Head, Lease
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
@@ -87,26 +90,6 @@ def no_read_back() -> None:
     _replace(BlockLog, "append", lambda _: append)
 
 
-def no_fence() -> None:
-    """A partition is taken over by just going on with the next number, whoever wrote the last one."""
-
-    def take_over(self: BlockLog, partition: int) -> Lease:
-        head = self._tables.head(partition)
-        self._drive(partition, head, again=True)
-        return Lease(partition, self._new_writer(), head.number + 1)
-
-    def make(guard: Any) -> Any:
-        def any_writer(self: SqlLogTables, partition: int, number: int, writer: str) -> Any:
-            condition, parameters = guard(self, partition, number, writer)
-            return condition.replace(", argMax(writer, block)", "").replace(", {head_writer:String}", ""), parameters
-
-        return any_writer
-
-    _replace(BlockLog, "take_over", lambda _: take_over)
-    _replace(SqlLogTables, "_guard", make)
-    _replace(sql, "log_token", lambda token: lambda topic, partition, number, _: token(topic, partition, number, ""))
-
-
 def no_drive() -> None:
     """A partition is taken over without driving its last block again."""
 
@@ -159,7 +142,6 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "no-token": Mutant("nothing is deduplicated", no_token, "answer-lost"),
     "no-guard": Mutant("blocks are written whatever the head is", no_guard, "late-statement"),
     "no-read-back": Mutant("nobody looks who wrote a block", no_read_back, "usurped"),
-    "no-fence": Mutant("take-over without a fence", no_fence, "late-statement"),
     "no-drive": Mutant("take-over without driving the last block", no_drive, "kill"),
     "no-memory": Mutant("take-over forgets what was emitted", no_memory, "kill"),
     "no-retry": Mutant("a block whose insert failed is taken as stored", no_retry, "clickhouse-kill"),

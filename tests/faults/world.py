@@ -29,6 +29,8 @@ from tests.real.parts.clickhouse import database
 
 _TURN: Final = 0.05
 _LONG_AGO: Final = 3600
+# After its grace a trace is stored with the next flush, a second later at most.
+_LATE_SECONDS: Final = 1.7
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class World:
         self._numbers = itertools.count(1)
         self._parts = contextlib.ExitStack()
         self.directory = servers.directory / self.topic
-        workload = Workload(seed, setting.grace + 2.5, min(0.3, setting.complete_grace / 2), setting.mix)
+        workload = Workload(seed, setting.grace + _LATE_SECONDS, min(0.3, setting.complete_grace / 2), setting.mix)
         self._workload = workload
         self._slos = load()
 
