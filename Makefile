@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run setup test test-unit test-real lint format bench lock clean help
+.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help faults faults-alerts
 
 run: setup ## start Edgepath with its demo: edgepath up --demo
 	$(BIN)/edgepath up --demo
@@ -20,20 +20,22 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Edgepath needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1)." >&2; \
 		echo "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "[1/4] a Python environment in $(VENV)"
+	@echo "[1/5] a Python environment in $(VENV)"
 	@test -x $(BIN)/python || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { echo "Cannot make it; Debian keeps venv apart: apt-get install python3-venv" >&2; exit 1; }
-	@echo "[2/4] uv, which installs the rest"
+	@echo "[2/5] uv, which installs the rest"
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	@$(PIP) install --quiet --retries 2 --require-hashes -r $(VENV)/uv.lock || { \
 		echo "Cannot fetch packages: is PyPI (or your mirror, see pip's configuration) reachable? Then run make again." >&2; exit 1; }
-	@echo "[3/4] what requirements.lock names: about 400 MB to download the first time, 1.2 GB on disk"
+	@echo "[3/5] what requirements.lock names: about 400 MB to download the first time, 1.2 GB on disk"
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock || { \
 		echo "uv could not; trying pip, which takes some minutes" >&2; \
 		$(PIP) install --quiet --require-hashes -r requirements.lock; } || { \
 		echo "Cannot install; what was fetched is kept. Run make again." >&2; exit 1; }
-	@echo "[4/4] edgepath itself"
+	@echo "[4/5] edgepath itself"
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@echo "[5/5] the engine's compiled code, once for a version: half a minute"
+	@$(BIN)/python -m telemetry.pipeline.warm
 	@touch $@
 	@echo "ready: $(BIN)/edgepath"
 
@@ -45,6 +47,9 @@ test-unit: setup ## the tests that need nothing but this process, in parallel
 test-real: setup ## the tests with real parts, one after another
 	$(BIN)/python -m pytest -m real
 
+faults: setup ## break consumers, Kafka, ClickHouse and the network for an hour; SEED=n ONLY=name repeats a case
+	$(BIN)/python -m tests.faults
+
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,8 +59,14 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+faults-alerts: setup ## 100 incidents with faults in the alerting: none missed, one page each; COUNT=n for fewer
+	$(BIN)/python -m tests.faults_alerts $(COUNT)
+
 bench: setup ## measure; ratios against a baseline in the same run
 	$(BIN)/python -m tests.bench
+
+redaction: setup ## every disguised card number through SDK and receiver: how many pass, how many innocent values change
+	$(BIN)/python -m tests.redaction
 
 lock: setup ## write requirements.lock anew from pyproject.toml; UPGRADE=1 takes newer releases
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --group dev --generate-hashes --no-emit-index-url \

@@ -13,8 +13,8 @@ the factor ``f * p' / p``.
 Comparisons are exact (rationals): a burn rate of exactly the factor does not fire.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
@@ -25,12 +25,22 @@ SEVERITIES: tuple[Severity, ...] = ("page", "ticket")
 
 @dataclass(frozen=True)
 class Counts:
-    """Events in one window: weighted by sampling (``good``, ``total``) and as stored rows (``*_paths``)."""
+    """Events in one window: weighted by sampling (``good``, ``total``) and as stored rows (``*_paths``).
+
+    Attributes:
+        good_squares, total_squares: sums of the squared weights; 0 if not known (then all weights are taken to be alike).
+        bad_low: a lower bound of the bad events that was found elsewhere (slices); None if it follows from the weights.
+        evidence: of slices, the bad requests (weighted) and stored paths behind the bad ones; None if the events are requests.
+    """
 
     good: float = 0.0
     total: float = 0.0
     good_paths: int = 0
     total_paths: int = 0
+    good_squares: float = 0.0
+    total_squares: float = 0.0
+    bad_low: float | None = None
+    evidence: tuple[float, int] | None = None
 
     @property
     def bad_paths(self) -> int:
@@ -45,7 +55,7 @@ class Counts:
     @property
     def empty(self) -> bool:
         """No event at all: nothing can be said."""
-        return self.total_paths == 0 or self.total <= 0
+        return self.total_paths <= 0 or self.total <= 0
 
     @property
     def bad_ratio(self) -> float:
@@ -53,27 +63,65 @@ class Counts:
         return 0.0 if self.empty else min(self.bad / self.total, 1.0)
 
     def __add__(self, other: "Counts") -> "Counts":
+        lows = [c.bad_low if c.bad_low is not None else c.bad for c in (self, other)]
         return Counts(
             self.good + other.good,
             self.total + other.total,
             self.good_paths + other.good_paths,
             self.total_paths + other.total_paths,
+            self.good_squares + other.good_squares,
+            self.total_squares + other.total_squares,
+            None if self.bad_low is None and other.bad_low is None else sum(lows),
         )
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One pair of windows: fires when the burn rate is over ``factor`` in the long and in the short one."""
+    """One pair of windows: fires when the burn rate is over ``factor`` in the long and in the short one.
+
+    ``after_seconds`` is how long it must be so before it fires (OpenSLO's ``alertAfter``).
+    """
 
     severity: Severity
     long_seconds: int
     short_seconds: int
     factor: Decimal
+    after_seconds: int = 0
 
     @property
     def key(self) -> str:
         """What names the rule within a policy, also across restarts."""
         return f"{self.severity}:{self.long_seconds}:{self.short_seconds}"
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """Catches failure that goes on and on under the floor on events, where requests are few.
+
+    The last ``long_seconds`` are cut into slots of ``short_seconds``. It fires when the newest ``slots`` slots that hold any
+    event at all are each bad by more than ``share``, however few events they are. Three bad requests of one night lie in one
+    or two slots; an outage that meets one request an hour fills ``slots`` of them within as many hours.
+    """
+
+    severity: Severity
+    long_seconds: int
+    short_seconds: int
+    slots: int
+    share: Decimal
+
+    @property
+    def key(self) -> str:
+        """As :attr:`Rule.key`."""
+        return f"{self.severity}:sustained"
+
+
+@dataclass(frozen=True)
+class BudgetState:
+    """A state of an error-budget policy (SRE Workbook, appendix B): holds while more than ``above`` of the budget is left."""
+
+    name: str
+    above: Decimal
+    action: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +139,11 @@ class Policy:
         min_bad_paths: the same for stored rows: few sampled rows with a great weight are no evidence.
         keep_firing_seconds: how long the short windows must stay below their factor before it resolves.
         rules: the pairs of windows.
+        confidence: of the lower bound of the long window's burn rate that must be over the factor (one-sided).
+        flap_seconds: what fires again so soon after it resolved is held twice as long before the next resolve; 0: never.
+        group_seconds: alerts of one service that fire within so long of each other are one incident, and one page.
+        sustained: the rule under the floor; None if there is none.
+        budget: states of the error-budget policy, the one with the most budget first.
     """
 
     name: str
@@ -103,6 +156,11 @@ class Policy:
     min_bad_paths: int
     keep_firing_seconds: int
     rules: tuple[Rule, ...]
+    confidence: Decimal = Decimal("0.95")
+    flap_seconds: int = 0
+    group_seconds: int = 0
+    sustained: Sustained | None = None
+    budget: tuple[BudgetState, ...] = field(default=())
 
     def for_period(self, period_seconds: int) -> "Policy":
         """The same budget shares in the same windows for another SLO period: 14.4 for 30 d is 13.44 for 28 d."""
@@ -111,10 +169,21 @@ class Policy:
         rules = tuple(replace(r, factor=r.factor * period_seconds / self.period_seconds) for r in self.rules)
         return replace(self, period_seconds=period_seconds, rules=rules)
 
+    def for_slo(self, period_seconds: int, own: Iterable[Rule]) -> "Policy":
+        """The policy for an SLO: with the SLO's own rules if it has any, else scaled to its period."""
+        rules = tuple(own)
+        return replace(self, period_seconds=period_seconds, rules=rules) if rules else self.for_period(period_seconds)
+
     @property
     def windows(self) -> tuple[int, ...]:
         """Every window length of the rules, in seconds, ascending."""
         return tuple(sorted({w for r in self.rules for w in (r.long_seconds, r.short_seconds)}))
+
+    def budget_state(self, left: float | None) -> BudgetState | None:
+        """The state of the error-budget policy with that share of the budget left; None without data or policy."""
+        if left is None or not self.budget:
+            return None
+        return next((s for s in self.budget if left > float(s.above)), self.budget[-1])
 
 
 def burn_rate(counts: Counts, objective: Decimal) -> float | None:
@@ -142,91 +211,11 @@ def budget_left(counts: Counts, objective: Decimal, covered: float = 1.0) -> flo
     return None if burnt is None else 1.0 - burnt * covered
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What one rule says now.
+def exhausted_in(left: float | None, burn: float | None, period_seconds: int) -> float | None:
+    """Seconds until the budget is gone at that burn rate: 0 if it is, None if it lasts (or nothing is known).
 
-    Attributes:
-        rule: the rule.
-        long_counts, short_counts: what the windows held.
-        fires: over in both windows, and enough bad events.
-        holds: the short window is still over; None if it holds no events.
+    A burn rate of 1 uses the whole budget in a period, so a share ``left`` lasts ``left * period / burn``.
     """
-
-    rule: Rule
-    long_counts: Counts
-    short_counts: Counts
-    fires: bool
-    holds: bool | None
-
-
-def judge(policy: Policy, rule: Rule, objective: Decimal, long_counts: Counts, short_counts: Counts) -> Verdict:
-    """What ``rule`` (of ``policy``) says about the counts in its windows."""
-    short_over = is_over(short_counts, objective, rule.factor)
-    enough = (
-        long_counts.bad_paths >= policy.min_bad_paths
-        and long_counts.bad_paths > 0
-        and Fraction(long_counts.bad) >= Fraction(policy.min_bad_events)
-    )
-    return Verdict(
-        rule=rule,
-        long_counts=long_counts,
-        short_counts=short_counts,
-        fires=short_over and enough and is_over(long_counts, objective, rule.factor),
-        holds=None if short_counts.empty else short_over,
-    )
-
-
-@dataclass(frozen=True)
-class AlertState:
-    """Where one alert (an SLO, a group, a severity) stands.
-
-    Attributes:
-        firing: a page or ticket is open.
-        since: when it fired, in seconds since the epoch.
-        rules: keys of the rules that have fired since then.
-        clear_since: since when their short windows are below the factor; None while one is over.
-        no_data: the last evaluation found no events in a short window that matters: nothing was decided.
-    """
-
-    firing: bool = False
-    since: float = 0.0
-    rules: tuple[str, ...] = ()
-    clear_since: float | None = None
-    no_data: bool = False
-
-
-Change = Literal["trigger", "resolve"]
-
-
-def step(
-    state: AlertState, verdicts: Sequence[Verdict], now: float, keep_firing_seconds: float
-) -> tuple[AlertState, Change | None]:
-    """The next state of an alert, and what changed.
-
-    It fires as soon as one rule fires. It resolves when the short windows of all rules that fired have been below their
-    factors for ``keep_firing_seconds``, and hold events that say so: without data an alert stays as it is.
-
-    Args:
-        state: where it stood.
-        verdicts: of every rule of its severity (at least one).
-        now: seconds since the epoch.
-        keep_firing_seconds: hysteresis.
-    """
-    fired = tuple(v.rule.key for v in verdicts if v.fires)
-    if not state.firing:
-        no_data = all(v.holds is None for v in verdicts)
-        if not fired:
-            return AlertState(no_data=no_data), None
-        return AlertState(firing=True, since=now, rules=fired), "trigger"
-    keys = tuple(dict.fromkeys((*state.rules, *fired)))
-    # Rules that a changed policy no longer has cannot hold an alert open; then all of today's rules decide.
-    held = [v for v in verdicts if v.rule.key in keys] or list(verdicts)
-    if any(v.holds for v in held):
-        return replace(state, rules=keys, clear_since=None, no_data=False), None
-    if any(v.holds is None for v in held):
-        return replace(state, rules=keys, no_data=True), None
-    clear_since = now if state.clear_since is None else min(state.clear_since, now)
-    if now - clear_since < keep_firing_seconds:
-        return replace(state, rules=keys, clear_since=clear_since, no_data=False), None
-    return AlertState(), "resolve"
+    if left is None or burn is None or burn <= 0:
+        return None
+    return max(left, 0.0) * period_seconds / burn

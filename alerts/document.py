@@ -23,14 +23,23 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: the file, the path inside its document (may be empty) and what to do."""
+    """One thing that is wrong: the file, the path inside its document (may be empty) and what to do.
+
+    A ``note`` stops nothing: what was written is read, and could be written better.
+    """
 
     file: str
     path: str
     message: str
+    note: bool = False
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.path, self.message) if part)
+        return ": ".join(part for part in (self.file, self.path, "note" if self.note else "", self.message) if part)
+
+
+def errors(problems: "Iterable[Problem]") -> "list[Problem]":
+    """Those that are no notes."""
+    return [p for p in problems if not p.note]
 
 
 class ProblemsError(ConfigurationError):
@@ -130,9 +139,13 @@ class Reader:
     path: str
     problems: list[Problem] = field(repr=False)
 
-    def note(self, message: str, path: str | None = None) -> None:
-        """Note a problem, here or at ``path`` under here."""
-        self.problems.append(Problem(self.file, self._under(path) if path else self.path, message))
+    def note(self, message: str, path: str | None = None, *, fine: bool = False) -> None:
+        """Note a problem, here or at ``path`` under here; a ``fine`` one stops nothing (:attr:`Problem.note`)."""
+        self.problems.append(Problem(self.file, self._under(path) if path else self.path, message, fine))
+
+    def at(self, key: str, value: Any) -> "Reader":
+        """A reader of a value that stands for the member ``key``."""
+        return self._at(key, value)
 
     def fields(self, required: Collection[str] = (), optional: Collection[str] = ()) -> dict[str, "Reader"]:
         """The members of a mapping; notes what is missing and what is not known."""
@@ -192,6 +205,13 @@ class Reader:
             self.note(f"{self.value!r} is not a duration; write a number and one of s, m, h, d, w, e.g. 30d")
             return None
         return int(match[1]) * _UNITS[match[2]]
+
+    def flag(self, default: bool) -> bool:
+        """True or false; ``default``, and a problem, for anything else."""
+        if not isinstance(self.value, bool):
+            self.note(f"expected true or false, found {_kind(self.value)}")
+            return default
+        return self.value
 
     def _at(self, key: str, value: Any) -> "Reader":
         return Reader(value, self.file, self._under(key), self.problems)

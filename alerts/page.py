@@ -1,4 +1,4 @@
-"""A page: what is sent when an alert fires or resolves, and its words."""
+"""A page: what is sent when an alert fires or resolves. Its words are made in :mod:`alerts.page_text`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,28 +6,49 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
+from alerts import page_text
 from alerts.blame import Blame
 from alerts.burnrate import Severity
-from alerts.document import duration_text
 
 PAYLOAD_VERSION: Final = 1
 OVERVIEW_UID: Final = "edgepath-overview"
-Kind = Literal["trigger", "resolve"]
+Kind = Literal["trigger", "update", "resolve"]
+BURN: Final = "burn-rate"
+SUSTAINED: Final = "sustained"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One alert of an incident.
+
+    Attributes:
+        key: its own ``dedup_key``.
+        slo, value: what it is about.
+        error_ratio, bad_noun: as in :class:`PageEvent`.
+    """
+
+    key: str
+    slo: str
+    value: str
+    error_ratio: float
+    bad_noun: str
 
 
 @dataclass(frozen=True)
 class PageEvent:
-    """An alert has fired or resolved.
+    """An alert has fired or resolved, or more have joined its incident.
 
     Attributes:
-        kind: ``trigger`` or ``resolve``.
+        kind: ``trigger``, ``update`` (others joined) or ``resolve``.
         dedup_key: the same for a trigger and its resolve, and for every repetition of them.
         at: when this was decided, in seconds since the epoch.
         started: when the alert fired.
-        slo, service, description, objective: the SLO (objective as text, e.g. ``0.999``).
+        slo, service, description, objective: the SLO (objective as text, e.g. ``0.999``); of an alert about blindness no SLO,
+            and the description says what cannot be seen.
         environment, dimension, value: the group; ``dimension`` is the column that splits the SLO, may be empty.
         severity: ``page`` or ``ticket``.
-        long_seconds, short_seconds, factor: the rule (of a resolve: the rule that had fired).
+        long_seconds, short_seconds, factor: the rule (of a resolve: the rule that had fired); the factor is empty for a
+            sustained failure under the floor, whose windows are the slots looked at together and the slot.
         long_burn, short_burn: burn rates over its windows; None without events.
         error_ratio: share of bad events in the short window.
         bad_events, total_events: in the long window, weighted.
@@ -36,6 +57,13 @@ class PageEvent:
         blame: blamed places of the long window's bad paths, the worst first (of a resolve: as it was when it fired).
         trace_ids: up to three example traces, hex.
         dashboard_url, runbook_url: where to look; may be empty.
+        cause: ``burn-rate``, ``sustained``, or what it is that cannot be seen (:mod:`alerts.sight`).
+        long_low: lower bound of the long window's burn rate if requests are sampled, else None.
+        confidence: how sure that bound is, as text; empty if there is none.
+        exhausted_in: seconds until the budget is gone at the short window's burn rate; 0 if it is, None if not known.
+        members: all alerts of the incident, this one first; empty if it is alone.
+        targets: names of the OpenSLO notification targets that are told; empty if the SLO names none.
+        drill: it was made by ``edgepath slo drill``.
     """
 
     kind: Kind
@@ -65,6 +93,24 @@ class PageEvent:
     trace_ids: tuple[str, ...]
     dashboard_url: str
     runbook_url: str
+    cause: str = BURN
+    long_low: float | None = None
+    confidence: str = ""
+    exhausted_in: float | None = None
+    members: tuple[Member, ...] = ()
+    targets: tuple[str, ...] = ()
+    drill: bool = False
+
+    @property
+    def id(self) -> str:
+        """Names this event among all; the same for every attempt at delivering it."""
+        joined = f"/{len(self.members)}" if self.kind == "update" else ""
+        return f"{self.dedup_key}/{self.kind}/{self.started:.3f}{joined}"
+
+    @property
+    def is_burn(self) -> bool:
+        """Whether it is about an SLO's budget, and not about blindness."""
+        return self.cause in (BURN, SUSTAINED)
 
     @property
     def pop(self) -> str:
@@ -79,40 +125,12 @@ class PageEvent:
     @property
     def summary(self) -> str:
         """One line for a phone, e.g. ``PAGE edge-availability fra: 35% errors, burn 350x, edge envoy-fra UF``."""
-        what = f"{self.slo} {self.value}".rstrip()
-        if self.kind == "resolve":
-            return f"RESOLVED {what}: after {_lasted(self.at - self.started)}{self._culprit(', was ')}"
-        rate = f"{_percent(self.error_ratio)} {self.bad_noun}, burn {_short(self.short_burn or 0.0)}x"
-        return f"{self.severity.upper()} {what}: {rate}{self._culprit(', ')}"
+        return page_text.summary(self)
 
     @property
     def text(self) -> str:
         """The whole message: the summary, then what one needs to start."""
-        windows = f"{duration_text(self.long_seconds)} and {duration_text(self.short_seconds)}"
-        lines = [self.summary, self.description]
-        lines.append(
-            f"burn rate {_short(self.long_burn or 0)}x over {duration_text(self.long_seconds)}, "
-            f"{_short(self.short_burn or 0)}x over {duration_text(self.short_seconds)} "
-            f"({self.severity}s over {self.factor}x in {windows}); objective {self.objective}"
-        )
-        if self.budget_left is not None:
-            lines.append(f"budget left: {_percent(self.budget_left)} of {duration_text(self.period_seconds)}")
-        for b in self.blame[:3]:
-            place = " ".join(part for part in (b.tier, b.component, b.pop, b.reason) if part)
-            lines.append(f"blamed: {place}: {b.requests:.0f} requests")
-        if self.environment:
-            lines.append(f"environment: {self.environment}")
-        if self.trace_ids:
-            lines.append(f"traces: {' '.join(self.trace_ids)}")
-        lines.extend(f"{k}: {v}" for k, v in (("dashboard", self.dashboard_url), ("runbook", self.runbook_url)) if v)
-        return "\n".join(line for line in lines if line)
-
-    def _culprit(self, before: str) -> str:
-        if not self.blame:
-            return ""
-        worst = self.blame[0]
-        named = " ".join(part for part in (worst.tier, worst.component, worst.reason) if part)
-        return f"{before}{named}" if named else ""
+        return page_text.text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON payload that a webhook gets (docs/slo.md); :func:`event_from` reads it back."""
@@ -129,7 +147,7 @@ class PageEvent:
 
 
 def event_from(payload: Mapping[str, Any]) -> PageEvent:
-    """The event of a payload.
+    """The event of a payload; fields that an older release did not know have their defaults.
 
     Raises:
         ValueError: it is not a payload of :meth:`PageEvent.to_dict`.
@@ -137,9 +155,11 @@ def event_from(payload: Mapping[str, Any]) -> PageEvent:
     try:
         if payload["version"] != PAYLOAD_VERSION:
             raise ValueError(f"payload version {payload['version']}")
-        fields = {k: payload[k] for k in PageEvent.__dataclass_fields__}
+        fields = {k: payload[k] for k in PageEvent.__dataclass_fields__ if k in payload}
         fields["blame"] = tuple(Blame(**b) for b in fields["blame"])
-        fields["trace_ids"] = tuple(fields["trace_ids"])
+        fields["members"] = tuple(Member(**m) for m in fields.get("members", ()))
+        for key in ("trace_ids", "targets"):
+            fields[key] = tuple(fields.get(key, ()))
         for key in ("at", "started"):
             fields[key] = datetime.fromisoformat(fields[key]).timestamp()
         return PageEvent(**fields)
@@ -159,20 +179,3 @@ def dashboard_url(base_url: str, dimension: str, value: str, start: float, end: 
     variables = {f"var-{dimension}": value} if dimension else {}
     query = urlencode({**variables, "from": int(start * 1000), "to": int(end * 1000)})
     return f"{base_url.rstrip('/')}/d/{OVERVIEW_UID}?{query}"
-
-
-def _percent(ratio: float) -> str:
-    percent = ratio * 100
-    return f"{percent:.0f}%" if abs(percent) >= 10 or percent == 0 else f"{percent:.2g}%"
-
-
-def _short(number: float) -> str:
-    return f"{number:.0f}" if number >= 10 else f"{number:.1f}"
-
-
-def _lasted(seconds: float) -> str:
-    whole = max(int(seconds), 0)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    if hours:
-        return f"{hours}h {minutes}m"
-    return f"{minutes}m {rest}s" if minutes else f"{rest}s"

@@ -1,11 +1,16 @@
-"""Reads of ``sli_1m``: the counts of many SLOs, groups and windows in one query."""
+"""Reads of ``sli_1m``: the counts of many SLOs, groups and windows in a few queries.
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+A window of ``w`` seconds is the ``w / resolution`` buckets that start in ``(end - w, end]``; the newest may still fill.
+"""
 
-from alerts.burnrate import Counts
-from alerts.slos.model import Slo
-from telemetry.store.base import Store
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from alerts import slices
+from alerts.burnrate import Counts, Sustained
+from alerts.decide import Slot
+from alerts.slos.model import OTHER, Slo
+from telemetry.store.base import Parameter, Store
 from telemetry.store.tables import SLI_1M
 
 
@@ -18,27 +23,57 @@ class Group(NamedTuple):
     value: str
 
 
-def _sum(column: str) -> str:
-    inside = "toInt64(toUnixTimestamp(bucket)) > {end:Int64} - w"
-    zero = "toInt64(0)" if column.endswith("_paths") else "toFloat64(0)"
-    return f"sumForEach(arrayMap(w -> if({inside}, {column}, {zero}), {{windows:Array(Int64)}}))"
+Windows = dict[Group, Mapping[int, Counts]]
+SUMS: Final = ("good", "total", "good_paths", "total_paths", "good_squares", "total_squares")
 
 
-_SQL = (
-    f"SELECT slo, environment, dimension, value, {_sum('good')}, {_sum('total')}, {_sum('good_paths')}, "  # noqa: S608
-    f"{_sum('total_paths')} FROM {SLI_1M} "
-    "WHERE has({slos:Array(String)}, slo) AND bucket > toDateTime({end:Int64} - {longest:Int64}, 'UTC') "
-    "AND bucket <= toDateTime({end:Int64}, 'UTC') "
-    "GROUP BY slo, environment, dimension, value HAVING sum(total_paths) > 0"  # a restated path may have left its group empty
+def _sums(column: str, windows: Sequence[int]) -> str:
+    """The sums of a column in every window, as an array. A condition a window, not an array a row: that is 5 times slower."""
+    cast = "toInt64" if column.endswith("_paths") else "toFloat64"
+    inside = (f"{cast}(sumIf({column}, bucket > toDateTime({{end:Int64}} - {w}, 'UTC')))" for w in windows)
+    return f"[{', '.join(inside)}] AS {column}_w"
+
+
+_WHERE: Final = (
+    "WHERE has({slos:Array(String)}, slo) AND dimension = transform(slo, {slos:Array(String)}, {splits:Array(String)}, '') "
+    "AND bucket > toDateTime({end:Int64} - {longest:Int64}, 'UTC') AND bucket <= toDateTime({end:Int64}, 'UTC') "
+)
+
+
+def _windows_sql(windows: Sequence[int]) -> str:
+    # The largest groups by themselves, and always those that have an open alert; the rest is one group.
+    return (
+        "SELECT slo, environment, dimension, if(place <= transform(slo, {slos:Array(String)}, {most:Array(Int64)}, 1), value, "  # noqa: S608
+        f"'{OTHER}') AS shown, {', '.join(f'sumForEach({c}_w)' for c in SUMS)} FROM (SELECT *, toInt64(row_number() OVER "
+        "(PARTITION BY slo, environment ORDER BY has({kept:Array(String)}, concat(slo, '/', value)) DESC, "
+        "total_paths_w[-1] DESC, value)) AS place FROM (SELECT slo, environment, dimension, value, "
+        f"{', '.join(_sums(c, windows) for c in SUMS)} FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, value "
+        "HAVING sum(total_paths) > 0)) "  # a restated path may have left its group empty
+        "GROUP BY slo, environment, dimension, shown"
+    )
+
+
+_SLOTS: Final = (
+    "SELECT slo, environment, dimension, value, groupArray(slot), groupArray(bad), groupArray(events) FROM ("  # noqa: S608
+    "SELECT slo, environment, dimension, value, "
+    "intDiv(toInt64(toUnixTimestamp(bucket)), {width:Int64}) * {width:Int64} AS slot, "
+    "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0) AS bad, sum(total) AS events "
+    f"FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, value, slot HAVING sum(total_paths) > 0 "
+    "ORDER BY slot DESC LIMIT {slots:Int64} BY slo, environment, dimension, value) GROUP BY slo, environment, dimension, value"
 )
 
 
 def read_windows(
-    store: Store, slos: Sequence[Slo], windows: Sequence[int], end: float
-) -> dict[Group, Mapping[int, Counts]]:
+    store: Store, slos: Sequence[Slo], windows: Iterable[int], end: float, kept: Iterable[Group] = ()
+) -> Windows:
     """Counts of every group that has events in the longest window: by group, then by window length in seconds.
 
-    A window of ``w`` seconds is the ``w / resolution`` buckets that start in ``(end - w, end]``; the newest may still fill.
+    Args:
+        store: with the schema applied.
+        slos: which; of those with slices the counts are of slices.
+        windows: lengths in seconds.
+        end: the newest second, since the epoch.
+        kept: groups that are read by themselves however small they are.
 
     Raises:
         StoreError: ClickHouse refused it.
@@ -47,25 +82,75 @@ def read_windows(
     lengths = sorted(set(windows))
     if not slos or not lengths:
         return {}
-    split = {slo.name: slo.group_by for slo in slos}
-    rows = store.query(
-        _SQL, {"slos": list(split), "windows": lengths, "longest": lengths[-1], "end": int(end // 1)}
-    ).rows
-    found: dict[Group, Mapping[int, Counts]] = {}
-    for slo, environment, dimension, value, *sums in rows:
-        if split.get(slo) == dimension:  # rows of an older split of the same SLO are not its groups
-            counts = [Counts(float(g), float(t), int(gp), int(tp)) for g, t, gp, tp in zip(*sums, strict=True)]
+    found: Windows = {}
+    requests = [slo for slo in slos if not slo.slice_seconds]
+    if requests:
+        given = _parameters(requests, lengths[-1], end) | {
+            "windows": lengths,
+            "most": [slo.max_groups for slo in requests],
+            "kept": [f"{g.slo}/{g.value}" for g in kept],
+        }
+        for slo, environment, dimension, value, *sums in store.query(_windows_sql(lengths), given).rows:
+            counts = [_counts(row) for row in zip(*sums, strict=True)]
+            found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
+    sliced = [slo for slo in slos if slo.slice_seconds]
+    if sliced:
+        by_name = {slo.name: slo for slo in sliced}
+        given = _parameters(sliced, lengths[-1], end) | slices.parameters(sliced) | {"windows": lengths}
+        for slo, environment, dimension, value, *sums in store.query(slices.sql(SLI_1M, _WHERE), given).rows:
+            length = by_name[slo].slice_seconds
+            counts = [slices.counts(w // length, *row) for w, row in zip(lengths, zip(*sums, strict=True), strict=True)]
             found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
     return found
+
+
+def read_slots(store: Store, slos: Sequence[Slo], rule: Sustained, end: float) -> dict[Group, list[Slot]]:
+    """The newest slots with events of every group. Raises as :func:`read_windows` does."""
+    if not slos:
+        return {}
+    given = _parameters(slos, rule.long_seconds, end) | {"width": rule.short_seconds, "slots": rule.slots}
+    return {
+        Group(slo, environment, dimension, value): [
+            Slot(int(s), float(b), float(t)) for s, b, t in zip(*lists, strict=True)
+        ]
+        for slo, environment, dimension, value, *lists in store.query(_SLOTS, given).rows
+    }
+
+
+def first_buckets(store: Store, slos: Sequence[Slo]) -> dict[str, int]:
+    """When the oldest bucket of each SLO begins, by name; none for those without any. Raises as :func:`read_windows` does."""
+    sql = f"SELECT slo, toInt64(toUnixTimestamp(min(bucket))) FROM {SLI_1M} WHERE has({{slos:Array(String)}}, slo) GROUP BY slo"  # noqa: S608
+    return {str(slo): int(at) for slo, at in store.query(sql, {"slos": [s.name for s in slos]}).rows}
 
 
 def covered_shares(store: Store, slos: Sequence[Slo], now: float) -> dict[str, float]:
     """How much of its period each SLO has data of, by name: from its oldest bucket to ``now``, at most 1.
 
-    Raises:
-        StoreError: ClickHouse refused it.
-        UnavailableError: ClickHouse does not answer.
+    Of a calendar window at most what has passed of it. Raises as :func:`read_windows` does.
     """
-    sql = f"SELECT slo, toInt64(toUnixTimestamp(min(bucket))) FROM {SLI_1M} WHERE has({{slos:Array(String)}}, slo) GROUP BY slo"  # noqa: S608
-    first = {str(slo): int(at) for slo, at in store.query(sql, {"slos": [s.name for s in slos]}).rows}
-    return {s.name: min(1.0, max(0.0, now - first.get(s.name, 0)) / s.period_seconds) for s in slos}
+    first = first_buckets(store, slos)
+    shares = {}
+    for slo in slos:
+        whole: float = slo.period_seconds
+        if slo.calendar is not None:
+            start, end = slo.calendar.bounds(now)
+            whole = end - start
+        since = max(first.get(slo.name, 0), slo.since(now))
+        shares[slo.name] = min(1.0, max(0.0, now - since) / whole)
+    return shares
+
+
+def _parameters(slos: Sequence[Slo], longest: int, end: float) -> dict[str, Parameter]:
+    return {
+        "slos": [slo.name for slo in slos],
+        "splits": [slo.group_by for slo in slos],
+        "longest": longest,
+        "end": int(end // 1),
+    }
+
+
+def _counts(row: tuple[Any, ...]) -> Counts:
+    good, total, good_paths, total_paths, good_squares, total_squares = row
+    return Counts(
+        float(good), float(total), int(good_paths), int(total_paths), float(good_squares), float(total_squares)
+    )

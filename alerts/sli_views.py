@@ -163,6 +163,12 @@ def _remember(store: Store, slos: int) -> None:
         store.execute(f"ALTER TABLE {SLI_1M} MODIFY SETTING non_replicated_deduplication_window = {wanted}")
 
 
+def counted(store: Store, slos: Iterable[Slo], resolution_seconds: int) -> set[str]:
+    """Names of those that ``sli_1m`` counts as they are written now, with their history. Raises as :func:`sync` does."""
+    views = {(v.slo, v.definition) for v in _views(store) if v.backfilled}
+    return {slo.name for slo in slos if (slo.name, _definition(slo, resolution_seconds)) in views}
+
+
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
@@ -176,14 +182,15 @@ def select_sql(slo: Slo, resolution_seconds: int) -> str:
         f"  toDateTime(intDiv({END_SECONDS}, {resolution_seconds}) * {resolution_seconds}, 'UTC') AS bucket,\n"
         f"  p.environment AS environment, {dimension} AS dimension, {value} AS value,\n"
         f"  sumIf(p.weight * p.sign, {good}) AS good, sum(p.weight * p.sign) AS total,\n"
-        f"  sumIf(p.sign, {good}) AS good_paths, sum(p.sign) AS total_paths\n"
+        f"  sumIf(p.sign, {good}) AS good_paths, sum(p.sign) AS total_paths,\n"
+        f"  sumIf(p.weight * p.weight * p.sign, {good}) AS good_squares, sum(p.weight * p.weight * p.sign) AS total_squares\n"
         f"FROM {REQUEST_PATHS} AS p"
     )
 
 
 def _definition(slo: Slo, resolution_seconds: int) -> str:
     """Hash of everything that decides what is counted."""
-    text = select_sql(slo, resolution_seconds) + to_sql(slo.total)
+    text = select_sql(slo, resolution_seconds) + slo.total_sql()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -219,7 +226,7 @@ def _create(store: Store, slo: Slo, resolution_seconds: int, cut_ms: int) -> Non
     store.execute(
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {SLI_1M} COMMENT {text_literal(view.comment())} AS\n"
         f"{select_sql(slo, resolution_seconds)}\n"
-        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {to_sql(slo.total)}\n"
+        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {slo.total_sql()}\n"
         f"GROUP BY slo, bucket, environment, dimension, value"
     )
 
@@ -243,7 +250,7 @@ def _backfill(store: Store, slo: Slo, resolution_seconds: int, view: _View, now:
             _COLUMNS,
             f"{select_sql(slo, resolution_seconds)}\n"
             f"WHERE {before} AND p.start >= fromUnixTimestamp64Milli({first}, 'UTC')"
-            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {to_sql(slo.total)}\n"
+            f" AND p.start < fromUnixTimestamp64Milli({last}, 'UTC') AND {slo.total_sql()}\n"
             f"GROUP BY slo, bucket, environment, dimension, value ORDER BY bucket, environment, value",
             token=f"sli-backfill:{slo.name}:{view.definition}:{view.cut_ms}:{hour}",
         )

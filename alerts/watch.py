@@ -1,44 +1,37 @@
 """The evaluator: reads ``sli_1m``, decides by burn rate, remembers, notifies. Time is passed in."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from alerts import sli_views, watch_state
-from alerts.blame import Blame, blame
-from alerts.burnrate import (
-    SEVERITIES,
-    AlertState,
-    Counts,
-    Policy,
-    Rule,
-    Verdict,
-    budget_left,
-    burn_rate,
-    judge,
-    step,
-)
+from alerts import sight, sli_views
+from alerts.burnrate import SEVERITIES, Counts, Policy, Rule
+from alerts.decide import AlertState, Change, Verdict, judge, judge_sustained, step
+from alerts.drill_slo import DRILL, drill_policy
+from alerts.events import Lookups, resolved, triggered
+from alerts.incidents import regroup
+from alerts.memory import Alert, AlertKey, FileMemory, Memory, State, record
 from alerts.notify import Notifier
-from alerts.page import PageEvent, dashboard_url
-from alerts.sli_reads import Group, covered_shares, read_windows
+from alerts.observe import Observer, Seen
+from alerts.outage import AFTER_SECONDS, Outage, blind_event
+from alerts.outbox import Outbox
+from alerts.page import PageEvent
 from alerts.slos.model import Slo
-from alerts.watch_state import AlertKey, OpenAlert
 from telemetry.errors import EdgepathError
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
-
-BLAME_SECONDS: Final = 6 * 3600
-"""The blame of a longer window is taken from its last hours: the reason *now*, at a bounded cost."""
+_TRIES: Final = 3
 
 
 class Watcher:
     """Evaluates SLOs under a policy. One thread calls :meth:`evaluate`; :meth:`open_events` may be called from any.
 
-    An alert stands for an SLO, an environment, a value of the column that splits the SLO, and a severity. It is opened by one
-    ``trigger`` and closed by one ``resolve``, both with the same ``dedup_key``.
+    An alert stands for an SLO, an environment, a value of the column that splits the SLO, and a severity; alerts that fire
+    together are one incident (:mod:`alerts.incidents`). An incident is opened by one ``trigger`` and closed by one
+    ``resolve``, both with the same ``dedup_key``.
     """
 
     def __init__(
@@ -50,42 +43,64 @@ class Watcher:
         *,
         base_url: str = "",
         state_file: Path | None = None,
+        memory: Memory | None = None,
         sync_views: bool = True,
+        blindness: bool = False,
+        counters: sight.Counters | None = None,
+        drills: bool = False,
+        blind_seconds: float = AFTER_SECONDS,
+        keep_events: bool = False,
     ) -> None:
         """Watch ``slos``.
 
         Args:
             store: with the schema applied.
             slos: what to watch.
-            policy: when to page; its factors are scaled to each SLO's period.
+            policy: when to page; its factors are scaled to each SLO's period. SLOs with alert policies of their own keep them.
             notifiers: who is told.
             base_url: of the dashboards (Grafana, or Edgepath's own page), for links.
-            state_file: where open alerts are kept across restarts; only in memory if None.
+            state_file: where a watcher that is alone remembers across restarts; only in memory if None.
+            memory: where it remembers instead, e.g. in ClickHouse, so that several watchers may run.
             sync_views: keep the views that fill ``sli_1m`` as the SLOs want them (:func:`alerts.sli_views.sync`).
+            blindness: also alert about what cannot be seen (:mod:`alerts.sight`, :mod:`alerts.outage`).
+            counters: of the edge, to tell no traffic from no telemetry.
+            drills: also watch what ``edgepath slo drill`` sends.
+            blind_seconds: how long ClickHouse may be away before that is paged.
+            keep_events: note pages in ``alert_events``, for budget reports.
 
         Raises:
             ConfigurationError: the state file cannot be used.
         """
         self._store = store
-        self._slos = {slo.name: slo for slo in slos}
+        self._slos = {slo.name: slo for slo in (*slos, *((DRILL,) if drills else ()))}
         self._policy = policy
-        self._policies = {slo.name: policy.for_period(slo.period_seconds) for slo in slos}
+        self._policies = {
+            slo.name: drill_policy(policy)
+            if slo.drill
+            else policy.for_slo(slo.period_seconds, (a.rule for a in slo.alerting if a.when_breaching))
+            for slo in self._slos.values()
+        }
+        self._memory: Memory = memory or FileMemory(state_file)
+        self._outbox = Outbox(notifiers, self._memory.instance)
         self._notifiers = tuple(notifiers)
-        self._base_url = base_url
-        self._state_file = state_file
-        self._open: dict[AlertKey, OpenAlert] = watch_state.load(state_file) if state_file else {}
+        self._lookups = Lookups(store, self._slos, policy.delay_seconds, base_url)
+        outage_file = state_file.with_name(f"{state_file.stem}.outage.json") if state_file and blindness else None
+        self._outage = Outage(outage_file, blind_seconds) if blindness else None
+        self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
+        self._state = self._memory.load() if memory is None else State()
+        self._record = keep_events
         self._sync_due: float | None = float("-inf") if sync_views else None
 
     def open_events(self) -> list[PageEvent]:
-        """The events that opened the alerts that are open now."""
-        return [alert.event for alert in self._open.values()]
+        """The events that opened the incidents that are open now."""
+        return [incident.event for incident in self._state.incidents.values()]
 
     def without_data(self) -> list[PageEvent]:
-        """Those of :meth:`open_events` whose group has no traffic now: they stay open until data says otherwise."""
-        return [alert.event for alert in self._open.values() if alert.state.no_data]
+        """Of the alerts that are open, those whose group has no traffic now: they stay open until data says otherwise."""
+        return [a.event for a in self._state.alerts.values() if a.event is not None and a.state.no_data]
 
     def evaluate(self, now: float) -> list[PageEvent]:
-        """Decide about every alert, tell the notifiers, and return what changed.
+        """Decide about every alert, tell the notifiers, and return what is told.
 
         Args:
             now: seconds since the epoch.
@@ -93,30 +108,66 @@ class Watcher:
         Raises:
             StoreError, UnavailableError: the counts cannot be read; every alert stays as it was.
         """
-        self._sync(now)
-        counts = read_windows(
-            self._store, list(self._slos.values()), self._policy.windows, now - self._policy.delay_seconds
-        )
-        before = self._open
-        after: dict[AlertKey, OpenAlert] = {}
-        events: list[PageEvent] = []
-        for key in sorted({*before, *(AlertKey(g, s) for g in counts for s in SEVERITIES)}):
-            alert, event = self._decide(key, before.get(key), counts.get(key.group, {}), now)
-            if alert is not None:
-                after[key] = alert
-            if event is not None:
-                events.append(event)
-        self._open = after
-        # Told before it is written down: a crash between the two pages twice, never not at all.
-        self._tell(events, now)
-        if self._state_file is not None and after != before:
-            watch_state.save(self._state_file, after)
+        try:
+            events = self._evaluate(now)
+        except EdgepathError as error:
+            page = self._outage.failed(now, str(error)) if self._outage else None
+            if page is not None:
+                self._outbox.tell(page)
+            # Receivers that forget must not: that we are blind does not end an incident.
+            mine = [self._outage.event] if self._outage and self._outage.event else []
+            self._outbox.refresh([*self.open_events(), *mine], now, alive=False)
+            raise
+        if self._outage is not None and (well := self._outage.worked(now)) is not None:
+            self._outbox.tell(well)
         return events
 
     def close(self, timeout_seconds: float = 10) -> None:
-        """Let the notifiers send what waits, for at most ``timeout_seconds`` each."""
+        """Let the notifiers send what waits, for at most ``timeout_seconds`` each, and note what they have sent."""
         for notifier in self._notifiers:
             notifier.close(timeout_seconds)
+        try:
+            state = self._memory.load()
+            left = self._outbox.after(state.outbox, 0.0)
+            if left != state.outbox:
+                self._memory.save(replace(state, outbox=left))
+        except EdgepathError as error:
+            _log.error("what was sent at the end could not be noted, and may be sent again: %s", error)
+
+    def _evaluate(self, now: float) -> list[PageEvent]:
+        self._sync(now)
+        state = self._memory.load()
+        seen = self._observer.observe([k.group for k in state.alerts], now, settled=self._sync_due is None)
+        events: list[PageEvent] = []
+        for _ in range(_TRIES):
+            alerts, changes = self._decide_all(state, seen, now)
+            incidents, told = regroup(state.incidents, changes, self._policy.group_seconds, now)
+            events = [self._lookups.enriched(e, now) if e.kind != "update" else e for e in told]
+            for event in events:
+                if event.kind == "trigger":
+                    incidents[event.dedup_key] = replace(incidents[event.dedup_key], event=event)
+            outbox = (*self._outbox.after(state.outbox, now), *self._outbox.messages(events, now))
+            after = State(alerts, incidents, outbox)
+            if after == state or self._memory.save(after):
+                break
+            # Another watcher was first: what it decided is what holds.
+            state, after, events = self._memory.load(), state, []
+        else:
+            _log.warning("other watchers were first %d times; decided again at the next evaluation", _TRIES)
+            after = self._memory.load()
+        self._state = after
+        # Written down before anybody is told: whoever comes after a crash sends what was not.
+        self._outbox.send(after.outbox)
+        self._outbox.refresh(self.open_events(), now)
+        if self._record and events:
+            self._note(events)
+        return events
+
+    def _note(self, events: Sequence[PageEvent]) -> None:
+        try:
+            record(self._store, events)
+        except EdgepathError as error:
+            _log.error("pages were sent, but could not be noted for budget reports: %s", error)
 
     def _sync(self, now: float) -> None:
         if self._sync_due is None or now < self._sync_due:
@@ -128,105 +179,86 @@ class Watcher:
             # The views of an earlier run may still count; evaluating them is better than blindness.
             _log.error("the SLO views could not be brought up to date: %s", error)
 
+    def _decide_all(self, state: State, seen: Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
+        after: dict[AlertKey, Alert] = {}
+        events: list[PageEvent] = []
+        for key in sorted({*state.alerts, *(AlertKey(g, s) for g in seen.windows for s in SEVERITIES)}):
+            if key.group.slo.startswith("~"):
+                continue
+            alert, event = self._decide(key, state.alerts.get(key), seen, now)
+            if alert is not None:
+                after[key] = alert
+            events += [event] if event is not None else []
+        blind, more = self._decide_blind(state, seen, now)
+        return after | blind, events + more
+
     def _decide(
-        self, key: AlertKey, alert: OpenAlert | None, counts: Mapping[int, Counts], now: float
-    ) -> tuple[OpenAlert | None, PageEvent | None]:
+        self, key: AlertKey, alert: Alert | None, seen: Seen, now: float
+    ) -> tuple[Alert | None, PageEvent | None]:
         slo = self._slos.get(key.group.slo)
         policy = self._policies.get(key.group.slo, self._policy)
         rules = [r for r in policy.rules if r.severity == key.severity]
-        if slo is None or not rules:
+        sustained = policy.sustained if policy.sustained and policy.sustained.severity == key.severity else None
+        opened = alert.event if alert else None
+        if slo is None or not (rules or sustained):
             # The SLO or its rule was taken away: what it had opened is closed.
-            return None, replace(alert.event, kind="resolve", at=now) if alert else None
-        empty = Counts()
-        verdicts = [
+            return None, replace(opened, kind="resolve", at=now) if opened else None
+        counts, empty = seen.windows.get(key.group, {}), Counts()
+        verdicts: list[Verdict] = [
             judge(policy, r, slo.objective, counts.get(r.long_seconds, empty), counts.get(r.short_seconds, empty))
             for r in rules
         ]
-        state, change = step(alert.state if alert else AlertState(), verdicts, now, policy.keep_firing_seconds)
+        if sustained is not None:
+            verdicts.append(judge_sustained(sustained, seen.slots.get(key.group, ())))
+        before = alert.state if alert else AlertState()
+        state, change = step(before, verdicts, now, policy.keep_firing_seconds, policy.flap_seconds)
         if change == "trigger":
-            event = self._event(slo, key, next(v for v in verdicts if v.fires), now)
-            return OpenAlert(state, event), event
-        if alert is None:
-            return None, None
-        if change == "resolve":
-            return None, self._resolved(slo, alert, verdicts, now)
-        return OpenAlert(state, alert.event), None
+            first = next((v for v in verdicts if v.fires and v.rule.key in state.rules), verdicts[0])
+            opened = triggered(slo, policy, key, first, state, now)
+            return Alert(state, opened), opened
+        kept = Alert(state, opened if state.firing else None) if state.matters else None
+        if change == "resolve" and opened is not None:
+            return kept, resolved(slo, opened, verdicts, before.rules, now)
+        return kept, None
 
-    def _event(self, slo: Slo, key: AlertKey, verdict: Verdict, now: float) -> PageEvent:
-        group, rule = key.group, verdict.rule
-        places, traces = self._blame(slo, group, rule, now)
-        return PageEvent(
-            kind="trigger",
-            dedup_key=key.dedup_key,
-            at=now,
-            started=now,
-            slo=slo.name,
-            service=slo.service,
-            description=slo.description,
-            objective=f"{slo.objective.normalize():f}",
-            environment=group.environment,
-            dimension=group.dimension,
-            value=group.value,
-            severity=key.severity,
-            long_seconds=rule.long_seconds,
-            short_seconds=rule.short_seconds,
-            factor=f"{rule.factor.normalize():f}",
-            long_burn=burn_rate(verdict.long_counts, slo.objective),
-            short_burn=burn_rate(verdict.short_counts, slo.objective),
-            error_ratio=verdict.short_counts.bad_ratio,
-            bad_events=verdict.long_counts.bad,
-            total_events=verdict.long_counts.total,
-            bad_noun=slo.bad_noun,
-            period_seconds=slo.period_seconds,
-            budget_left=self._budget(slo, group, now),
-            blame=places,
-            trace_ids=traces,
-            dashboard_url=dashboard_url(
-                self._base_url, group.dimension, group.value, now - max(2 * rule.long_seconds, 900), now
-            ),
-            runbook_url=slo.runbook,
-        )
+    def _decide_blind(self, state: State, seen: Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
+        old = {k: a for k, a in state.alerts.items() if k.group.slo.startswith("~")}
+        if seen.blind is None or seen.freshness is None:
+            return old, []
+        active = {AlertKey(b.group, b.severity): b for b in seen.blind}
+        counted = {g.slo for g in seen.windows}
+        after: dict[AlertKey, Alert] = {}
+        events: list[PageEvent] = []
+        for key in sorted({*old, *active}):
+            alert = old.get(key)
+            before = alert.state if alert else AlertState()
+            there = key in active or (
+                before.firing and sight.goes_on(key.group, seen.freshness, counted, before.since, now)
+            )
+            rule = Rule(key.severity, 1, 1, self._policy.rules[0].factor)
+            verdict = Verdict(rule, Counts(), Counts(), fires=there, holds=there)
+            now_state, change = step(
+                before, [verdict], now, self._policy.keep_firing_seconds, self._policy.flap_seconds
+            )
+            opened = alert.event if alert else None
+            if change is not None:
+                told = self._blind_event(change, key, active.get(key), opened, now)
+                events.append(told)
+                opened = told if change == "trigger" else None
+            if now_state.matters:
+                after[key] = Alert(now_state, opened)
+        return after, events
 
-    def _resolved(self, slo: Slo, alert: OpenAlert, verdicts: Sequence[Verdict], now: float) -> PageEvent:
-        opened = alert.event
-        windows = (opened.long_seconds, opened.short_seconds)
-        verdict = next((v for v in verdicts if (v.rule.long_seconds, v.rule.short_seconds) == windows), verdicts[0])
-        return replace(
-            opened,
-            kind="resolve",
-            at=now,
-            long_burn=burn_rate(verdict.long_counts, slo.objective),
-            short_burn=burn_rate(verdict.short_counts, slo.objective),
-            error_ratio=verdict.short_counts.bad_ratio,
-            bad_events=verdict.long_counts.bad,
-            total_events=verdict.long_counts.total,
-            budget_left=self._budget(slo, Group(slo.name, opened.environment, opened.dimension, opened.value), now),
-        )
-
-    def _blame(self, slo: Slo, group: Group, rule: Rule, now: float) -> tuple[tuple[Blame, ...], tuple[str, ...]]:
-        start = now - self._policy.delay_seconds - min(rule.long_seconds, BLAME_SECONDS)
-        try:
-            places, traces = blame(self._store, slo, group, start, now + 1)
-        except EdgepathError as error:
-            _log.error("%s pages without its blame, which could not be read: %s", slo.name, error)
-            return (), ()
-        return tuple(places), tuple(traces)
-
-    def _budget(self, slo: Slo, group: Group, now: float) -> float | None:
-        try:
-            counts = read_windows(self._store, [slo], [slo.period_seconds], now)
-            covered = covered_shares(self._store, [slo], now)[slo.name]
-        except EdgepathError as error:
-            _log.error("the budget of %s could not be read: %s", slo.name, error)
-            return None
-        return budget_left(counts.get(group, {}).get(slo.period_seconds, Counts()), slo.objective, covered)
-
-    def _tell(self, events: Sequence[PageEvent], now: float) -> None:
-        opened = self.open_events()
-        for notifier in self._notifiers:
-            try:
-                for event in events:
-                    notifier.notify(event)
-                notifier.refresh(opened, now)
-            except Exception:  # noqa: BLE001 - one notifier's bug must not keep a page from the others
-                _log.exception("a notifier failed")
+    @staticmethod
+    def _blind_event(
+        change: Change, key: AlertKey, blind: sight.Blind | None, opened: PageEvent | None, now: float
+    ) -> PageEvent:
+        if change == "resolve" and opened is not None:
+            return replace(opened, kind="resolve", at=now)
+        group = key.group
+        text = blind.text if blind else ""
+        event = blind_event(
+            change, group.slo.removeprefix("~"), key.dedup_key, key.severity, text, now, now,
+            group.environment, group.value if group.dimension == "pop" else "",
+        )  # fmt: skip
+        return replace(event, slo=blind.slo, targets=blind.targets) if blind else event

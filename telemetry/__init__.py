@@ -13,14 +13,27 @@ if TYPE_CHECKING:
     from telemetry.sdk.hops import Attempt, Hop, attempt, hop
     from telemetry.sdk.propagation import extract, inject
     from telemetry.sdk.setup import configure
+    from telemetry.sdk.wsgi import WSGIMiddleware
 
-__all__ = ["ASGIMiddleware", "Attempt", "Handle", "Hop", "attempt", "configure", "extract", "hop", "inject"]
+__all__ = [
+    "ASGIMiddleware",
+    "Attempt",
+    "Handle",
+    "Hop",
+    "WSGIMiddleware",
+    "attempt",
+    "configure",
+    "extract",
+    "hop",
+    "inject",
+]
 
 _HOMES = {
     "ASGIMiddleware": "telemetry.sdk.asgi",
     "Attempt": "telemetry.sdk.hops",
     "Handle": "telemetry.sdk.handle",
     "Hop": "telemetry.sdk.hops",
+    "WSGIMiddleware": "telemetry.sdk.wsgi",
     "attempt": "telemetry.sdk.hops",
     "configure": "telemetry.sdk.setup",
     "extract": "telemetry.sdk.propagation",

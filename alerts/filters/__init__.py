@@ -9,6 +9,7 @@ A filter is parsed by us into a small tree, and SQL is written from that tree al
     comparison = column ( "=" | "!=" | "<" | "<=" | ">" | ">=" ) literal
                | column [ "not" ] "in" "(" literal { "," literal } ")"
                | boolean-column
+    column     = a column of request_paths | api_arrival_ns | TIER.FIELD (gateway.self_ns, edge.failed ...)
     literal    = 'text' | "text" | integer | duration (250ms, 1.5s) | true | false
 """
 

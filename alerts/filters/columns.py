@@ -1,12 +1,13 @@
-"""The columns that a filter may look at, taken from the schema."""
+"""The columns that a filter may look at: those of the schema, and a few that are computed from the hops of a path."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from telemetry.store.tables import REQUEST_PATH_COLUMNS
-from telemetry.vocabulary import Outcome
+from telemetry.vocabulary import DEFAULT_TIERS, Outcome
 
 Kind = Literal["text", "integer", "duration", "boolean"]
 
@@ -28,6 +29,7 @@ class Column:
         kind: what its values are; ``duration`` is an integer of nanoseconds (``*_ns``).
         low, high: the range of the integer type, both included; 0 for other kinds.
         choices: the only values that a closed vocabulary allows; empty if any text goes.
+        hop: of a column computed from the hops of a tier: the tier, and which of :data:`HOP_FIELDS`; empty for others.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Column:
     low: int = 0
     high: int = 0
     choices: tuple[str, ...] = ()
+    hop: tuple[str, str] = ("", "")
 
 
 def filterable(schema: Mapping[str, str]) -> dict[str, Column]:
@@ -55,7 +58,37 @@ def filterable(schema: Mapping[str, str]) -> dict[str, Column]:
     return found
 
 
-COLUMNS: Final[Mapping[str, Column]] = filterable(REQUEST_PATH_COLUMNS)
+_WIDE: Final = 2**64 - 1
+ARRIVAL: Final = Column("api_arrival_ns", "duration", 0, _WIDE)
+"""From the start of the path to the arrival at the first API hop, skew-corrected. A path that never arrived has the longest
+time there is, so that no threshold calls it good."""
+
+COLUMNS: Final[Mapping[str, Column]] = {**filterable(REQUEST_PATH_COLUMNS), ARRIVAL.name: ARRIVAL}
+
+HOP_FIELDS: Final[Mapping[str, Column]] = {
+    "self_ns": Column("self_ns", "duration", 0, _WIDE),
+    "retry_ns": Column("retry_ns", "duration", 0, _WIDE),
+    "network_ns": Column("network_ns", "duration", 0, _WIDE),
+    "duration_ns": Column("duration_ns", "duration", 0, _WIDE),
+    "attempts": Column("attempts", "integer", 0, 2**32 - 1),
+    "status": Column("status", "integer", 0, 2**16 - 1),
+    "failed": Column("failed", "boolean"),
+    "present": Column("present", "boolean"),
+}
+"""What ``TIER.FIELD`` can ask of the hops of a tier: sums of their times and attempts, the largest status, whether one
+failed, whether there is one. Of a tier without a hop, times and numbers are 0."""
+
+
+def hop_column(name: str) -> Column | str:
+    """The column for ``TIER.FIELD``, e.g. ``gateway.self_ns``, or what is wrong with it."""
+    tier, _, field = name.partition(".")
+    if field not in HOP_FIELDS:
+        return f"{field} is nothing that a hop has; there are {', '.join(HOP_FIELDS)}"
+    if tier not in DEFAULT_TIERS and (near := difflib.get_close_matches(tier, DEFAULT_TIERS, 1, 0.75)):
+        return f"{tier} is no tier; did you mean {near[0]}?"
+    inner = HOP_FIELDS[field]
+    return Column(name, inner.kind, inner.low, inner.high, hop=(tier, field))
+
 
 # Not outcome and blame: a group of requests that share an outcome has no ratio of outcomes.
 GROUPABLE: Final[tuple[str, ...]] = tuple(

@@ -5,7 +5,7 @@ import re
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from alerts.filters.columns import COLUMNS, Column
+from alerts.filters.columns import COLUMNS, Column, hop_column
 from alerts.filters.syntax import OPERATORS, And, Compare, Filter, FilterError, In, Not, Operator, Or, Value
 
 MAX_LENGTH: Final = 4000
@@ -17,7 +17,7 @@ _TOKEN = re.compile(
       | (?P<text>'[^'\x00-\x1f\x7f]*'|"[^"\x00-\x1f\x7f]*")
       | (?P<duration>[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ns|us|ms|s|m|h)\b)
       | (?P<integer>-?[0-9]{1,20}(?![\w.]))
-      | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<word>[A-Za-z_][A-Za-z0-9_-]{0,62}\.[a-z_]{1,20}|[A-Za-z_][A-Za-z0-9_]*)
       | (?P<operator><=|>=|!=|=|<|>)
       | (?P<mark>[(),])""",
     re.VERBOSE,
@@ -124,6 +124,11 @@ class _Parser:
         token = self._take()
         if token.kind != "word":
             raise _error(token.at, f"expected a column, found {token.text}")
+        if "." in token.text:
+            found = hop_column(token.text)
+            if isinstance(found, str):
+                raise _error(token.at, found)
+            return found
         column = COLUMNS.get(token.text)
         if column is None:
             near = difflib.get_close_matches(token.text, COLUMNS, 1)

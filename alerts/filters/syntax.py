@@ -56,10 +56,10 @@ class Or:
 Filter = Compare | In | Not | And | Or
 
 
-def columns_of(tree: Filter) -> frozenset[str]:
-    """Names of the columns that a filter looks at."""
+def columns_of(tree: Filter) -> frozenset[Column]:
+    """The columns that a filter looks at."""
     if isinstance(tree, Compare | In):
-        return frozenset({tree.column.name})
+        return frozenset({tree.column})
     if isinstance(tree, Not):
         return columns_of(tree.term)
     return frozenset().union(*(columns_of(t) for t in tree.terms))

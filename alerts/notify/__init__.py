@@ -1,9 +1,53 @@
-"""Who is told about pages: a webhook, Alertmanager, a callback."""
+"""Who is told about pages: Alertmanager, PagerDuty, Slack and its like, a webhook, a callback; and a dead-man's switch."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
 
 from alerts.notify.alertmanager import alertmanager
 from alerts.notify.base import DeliveryError, Notifier
 from alerts.notify.callback import CallbackNotifier
+from alerts.notify.heartbeat import heartbeat
+from alerts.notify.pagerduty import pagerduty
 from alerts.notify.queued import QueuedNotifier
+from alerts.notify.slack import slack
 from alerts.notify.webhook import webhook
+from alerts.slos.model import Target
+from telemetry.errors import ConfigurationError
 
-__all__ = ["CallbackNotifier", "DeliveryError", "Notifier", "QueuedNotifier", "alertmanager", "webhook"]
+__all__ = [
+    "CallbackNotifier",
+    "DeliveryError",
+    "Notifier",
+    "QueuedNotifier",
+    "alertmanager",
+    "for_targets",
+    "heartbeat",
+    "pagerduty",
+    "slack",
+    "webhook",
+]
+
+
+_MAKERS: dict[str, Callable[..., QueuedNotifier]] = {
+    "alertmanager": alertmanager,
+    "pagerduty": pagerduty,
+    "slack": slack,
+    "webhook": webhook,
+}
+
+
+def for_targets(targets: Iterable[Target], environment: Mapping[str, str] = os.environ) -> list[Notifier]:
+    """A notifier for each OpenSLO notification target; each is told only of the alerts whose policies name it.
+
+    Raises:
+        ConfigurationError: a target's environment variable is not set, or holds no URL.
+    """
+    made: list[Notifier] = []
+    for target in targets:
+        where = environment.get(target.variable, "") if target.variable else target.url
+        if not where:
+            raise ConfigurationError(
+                f"{target.file}: the notification target {target.name} is to be found in {target.variable}, which is not set"
+            )
+        made.append(_MAKERS[target.kind](where, only=target.name))
+    return made

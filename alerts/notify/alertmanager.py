@@ -7,24 +7,27 @@ be forgotten, ``hold_seconds`` after it was last sent, long enough that a restar
 
 from typing import Any, Final
 
-from alerts.notify.http import JsonPoster, shown
+from alerts.notify.http import JsonPoster, label
 from alerts.notify.queued import QueuedNotifier
-from alerts.page import PageEvent, rfc3339
+from alerts.page import BURN, PageEvent, rfc3339
 
 HOLD_SECONDS: Final = 3600.0
 RESEND_SECONDS: Final = 60.0
 ALERT_NAME: Final = "EdgepathBurnRate"
+BLIND_NAME: Final = "EdgepathBlind"
 
 
 def alert(event: PageEvent, hold_seconds: float = HOLD_SECONDS) -> dict[str, Any]:
     """The event as an Alertmanager ``postableAlert``."""
     labels = {
-        "alertname": ALERT_NAME,
+        "alertname": ALERT_NAME if event.is_burn else BLIND_NAME,
+        "cause": "" if event.cause == BURN else event.cause,
         "slo": event.slo,
         "service": event.service,
         "environment": event.environment,
         "severity": event.severity,
         **({event.dimension: event.value} if event.dimension else {}),
+        "drill": "true" if event.drill else "",
     }
     annotations = {
         "summary": event.summary,
@@ -33,6 +36,7 @@ def alert(event: PageEvent, hold_seconds: float = HOLD_SECONDS) -> dict[str, Any
         "runbook_url": event.runbook_url,
         "dashboard_url": event.dashboard_url,
         "trace_ids": " ".join(event.trace_ids),
+        "dedup_key": event.dedup_key,
     }
     ends = event.at if event.kind == "resolve" else event.at + hold_seconds
     body: dict[str, Any] = {
@@ -71,5 +75,5 @@ def alertmanager(url: str, **options: Any) -> QueuedNotifier:
     """
     poster = JsonPoster(f"{url.rstrip('/')}/api/v2/alerts")
     return QueuedNotifier(
-        f"alertmanager {shown(url)}", AlertmanagerSender(poster), **{"resend_seconds": RESEND_SECONDS, **options}
+        label("alertmanager", url), AlertmanagerSender(poster), **{"resend_seconds": RESEND_SECONDS, **options}
     )

@@ -14,12 +14,23 @@ class DeliveryError(EdgepathError):
 class Notifier(Protocol):
     """Is told about pages. None of its methods blocks longer than it says."""
 
+    name: str
+    """Names it among the notifiers of a watcher, and across restarts; holds no secrets."""
+
+    def wants(self, event: PageEvent) -> bool:
+        """Whether it is to be told."""
+        ...
+
     def notify(self, event: PageEvent) -> None:
         """Take note of an event. Returns at once; delivery may come later."""
         ...
 
     def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
         """Called after every evaluation with what is open: for receivers that forget. Returns at once."""
+        ...
+
+    def settled(self) -> Sequence[str]:
+        """Ids (:attr:`~alerts.page.PageEvent.id`) of events that are done with, delivered or given up, since the last call."""
         ...
 
     def close(self, timeout_seconds: float) -> None:

@@ -8,12 +8,24 @@ from alerts.page import PageEvent
 class CallbackNotifier:
     """Calls ``callback`` with every event, in the watcher's thread."""
 
-    def __init__(self, callback: Callable[[PageEvent], None]) -> None:
+    def __init__(self, callback: Callable[[PageEvent], None], name: str = "console") -> None:
         self._callback = callback
+        self._done: list[str] = []
+        self.name = name
+
+    def wants(self, event: PageEvent) -> bool:  # noqa: ARG002 - the interface
+        """All of them."""
+        return True
 
     def notify(self, event: PageEvent) -> None:
         """Call the function."""
         self._callback(event)
+        self._done.append(event.id)
+
+    def settled(self) -> Sequence[str]:
+        """Those that the function was called with."""
+        done, self._done = self._done, []
+        return done
 
     def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
         """Nothing to do."""

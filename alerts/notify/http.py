@@ -1,5 +1,6 @@
 """One POST of JSON: the only place where pages meet HTTP. URLs may hold secrets and are never shown whole."""
 
+import hashlib
 import logging
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +21,11 @@ def shown(url: str) -> str:
         return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}/..."
     except ValueError:
         return "(unreadable URL)"
+
+
+def label(kind: str, url: str, secret: str = "") -> str:
+    """A name for a receiver: what is fit for a log, and a few digits that tell it from others on the same host."""
+    return f"{kind} {shown(url)} {hashlib.sha256(f'{url} {secret}'.encode()).hexdigest()[:6]}"
 
 
 def checked(url: str) -> str:

@@ -35,6 +35,8 @@ class QueuedNotifier:
         give_up_seconds: float = 3600,
         resend_seconds: float | None = None,
         capacity: int = CAPACITY,
+        only: str = "",
+        updates: bool = True,
     ) -> None:
         """Make a notifier; its thread starts with the first event.
 
@@ -45,6 +47,8 @@ class QueuedNotifier:
             give_up_seconds: how long one event is tried.
             resend_seconds: how often open alerts are sent again to a receiver that forgets; never if None.
             capacity: events that may wait.
+            only: name of the OpenSLO target that this is; told only of events that name it. Told of all if empty.
+            updates: whether it is told when others join an incident; no for receivers where that would be one more message.
         """
         self.name = name
         self.delivered = 0
@@ -57,10 +61,23 @@ class QueuedNotifier:
         self._resend = resend_seconds
         self._resent = float("-inf")
         self._capacity = capacity
+        self._only = only
+        self._updates = updates
+        self._done: list[str] = []
         self._queue: deque[PageEvent] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None  # monotonic; set by close()
+
+    def wants(self, event: PageEvent) -> bool:
+        """As :meth:`alerts.notify.base.Notifier.wants`."""
+        return (not self._only or self._only in event.targets) and (self._updates or event.kind != "update")
+
+    def settled(self) -> Sequence[str]:
+        """As :meth:`alerts.notify.base.Notifier.settled`."""
+        with self._changed:
+            done, self._done = self._done, []
+            return done
 
     def notify(self, event: PageEvent) -> None:
         """Put the event into the queue."""
@@ -70,6 +87,7 @@ class QueuedNotifier:
             if len(self._queue) >= self._capacity:
                 lost = self._queue.popleft()
                 self.dropped += 1
+                self._done.append(lost.id)
                 _log.error("%s: too many messages wait; dropped: %s", self.name, lost.summary)
             self._queue.append(event)
             if self._thread is None:
@@ -110,6 +128,7 @@ class QueuedNotifier:
             with self._changed:
                 if self._queue and self._queue[0] is event:
                     self._queue.popleft()
+                    self._done.append(event.id)
 
     def _next(self) -> PageEvent | None:
         """The oldest event (which stays in the queue until it is done with), or None when it is time to stop."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from alerts.notify.http import JsonPoster, shown
+from alerts.notify.http import JsonPoster, label
 from alerts.notify.queued import QueuedNotifier
 from alerts.page import PageEvent
 
@@ -15,7 +15,7 @@ class WebhookSender:
 
     def send(self, event: PageEvent) -> None:
         """As :meth:`alerts.notify.base.Sender.send`."""
-        self._poster.post(event.to_dict(), {"Idempotency-Key": f"{event.dedup_key}/{event.kind}/{event.started:.3f}"})
+        self._poster.post(event.to_dict(), {"Idempotency-Key": event.id})
 
     def close(self) -> None:
         """Close the connection."""
@@ -28,4 +28,4 @@ def webhook(url: str, **options: Any) -> QueuedNotifier:
     Raises:
         ConfigurationError: it is not an HTTP URL.
     """
-    return QueuedNotifier(f"webhook {shown(url)}", WebhookSender(JsonPoster(url)), **options)
+    return QueuedNotifier(label("webhook", url), WebhookSender(JsonPoster(url)), **options)

@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from alerts.burnrate import SEVERITIES, Policy, Rule
+from alerts.burnrate import SEVERITIES, BudgetState, Policy, Rule, Severity, Sustained
 from alerts.document import Problem, ProblemsError, Reader, parse, read
 
 __all__ = ["DEFAULT", "load", "shipped"]
@@ -50,9 +50,11 @@ def policy_from(document: Any, file: str) -> tuple[Policy | None, list[Problem]]
         return None, problems
     name = top["metadata"].fields(("name",)).get("name")
     spec = top["spec"].fields(
-        ("source", "period", "resolution", "interval", "delay", "minBadEvents", "minBadPaths", "keepFiring", "rules")
+        ("source", "period", "resolution", "interval", "delay", "minBadEvents", "minBadPaths", "keepFiring", "rules"),
+        ("confidence", "flapping", "groupFor", "sustained", "budget"),
     )
-    seconds = {k: _seconds(spec, k) for k in ("period", "resolution", "interval", "delay", "keepFiring")}
+    lengths = ("period", "resolution", "interval", "delay", "keepFiring", "flapping", "groupFor")
+    seconds = {k: _seconds(spec, k) for k in lengths}
     for key in ("period", "resolution", "interval"):
         if seconds[key] == 0 and key in spec and not problems:
             spec[key].note("must be more than 0")
@@ -66,6 +68,11 @@ def policy_from(document: Any, file: str) -> tuple[Policy | None, list[Problem]]
     kept = [r for r in rules if r is not None]
     if "rules" in spec and len({r.key for r in kept}) != len(kept):
         spec["rules"].note("two rules have the same severity and windows; keep one")
+    confidence = spec["confidence"].decimal() if "confidence" in spec else Decimal("0.95")
+    if confidence is not None and not Decimal("0.5") <= confidence < 1:
+        spec["confidence"].note("a confidence lies between 0.5 and 1, 1 excluded")
+    sustained = _sustained(spec["sustained"], seconds) if "sustained" in spec else None
+    budget = _budget(spec["budget"]) if "budget" in spec else ()
     title = name.text(63) if name else None
     source = spec["source"].text() if "source" in spec else None
     if problems or title is None or source is None:
@@ -81,6 +88,11 @@ def policy_from(document: Any, file: str) -> tuple[Policy | None, list[Problem]]
         min_bad_paths=int(numbers["minBadPaths"] or 0),
         keep_firing_seconds=seconds["keepFiring"],
         rules=tuple(kept),
+        confidence=confidence or Decimal("0.95"),
+        flap_seconds=seconds["flapping"],
+        group_seconds=seconds["groupFor"],
+        sustained=sustained,
+        budget=budget,
     ), problems
 
 
@@ -107,4 +119,45 @@ def _rule(reader: Reader, seconds: dict[str, int]) -> Rule | None:
             fields[key].note(f"is not a multiple of the resolution, {seconds['resolution']}s")
     if len(reader.problems) > before:
         return None
-    return Rule("page" if severity == "page" else "ticket", long_seconds, short_seconds, factor)
+    return Rule(_severity(severity), long_seconds, short_seconds, factor)
+
+
+def _severity(text: str) -> Severity:
+    return "page" if text == "page" else "ticket"
+
+
+def _sustained(reader: Reader, seconds: dict[str, int]) -> Sustained | None:
+    before = len(reader.problems)
+    fields = reader.fields(("severity", "window", "slot", "slots", "share"))
+    severity = fields["severity"].one_of(SEVERITIES) if "severity" in fields else None
+    window, slot = _seconds(fields, "window"), _seconds(fields, "slot")
+    slots = fields["slots"].decimal() if "slots" in fields else None
+    share = fields["share"].decimal() if "share" in fields else None
+    if len(reader.problems) > before or severity is None or slots is None or share is None:
+        return None
+    if slots != int(slots) or not 1 <= slots <= 100:
+        fields["slots"].note("a whole number from 1 to 100")
+    elif slot <= 0 or slot * slots > window:
+        fields["slot"].note("must be more than 0, and slots of it must fit into window")
+    elif seconds["resolution"] and slot % seconds["resolution"]:
+        fields["slot"].note(f"is not a multiple of the resolution, {seconds['resolution']}s")
+    if not 0 <= share < 1:
+        fields["share"].note("a ratio from 0 to 1, 1 excluded")
+    if len(reader.problems) > before:
+        return None
+    return Sustained(_severity(severity), window, slot, int(slots), share)
+
+
+def _budget(reader: Reader) -> tuple[BudgetState, ...]:
+    found: list[BudgetState] = []
+    for item in reader.items():
+        fields = item.fields(("state", "above"), ("action",))
+        name = fields["state"].text(63) if "state" in fields else None
+        above = fields["above"].decimal() if "above" in fields else None
+        action = (fields["action"].text() or "") if "action" in fields else ""
+        if name is None or above is None:
+            continue
+        if found and above >= found[-1].above:
+            fields["above"].note("states go from the most budget left to the least")
+        found.append(BudgetState(name, above, action))
+    return tuple(found)

@@ -1,129 +1,137 @@
-"""OpenSLO v1 documents (https://github.com/OpenSLO/OpenSLO) to :class:`~alerts.slos.model.Slo`.
+"""OpenSLO v1 SLO objects to our model: parse, map, validate, and say where and what is wrong.
 
-What is read: ``kind: SLO`` with an inline ``indicator``, ``ratioMetric`` of ``good`` (or ``bad``) and ``total``, one objective,
-one rolling time window, ``budgetingMethod: Occurrences``. OpenSLO leaves ``metricSource.spec`` to the source; ours is::
-
-    metricSource:
-      type: edgepath
-      spec:
-        filter: outcome = 'ok'   # see alerts.filters
-        groupBy: pop             # only under total; optional
+https://github.com/OpenSLO/OpenSLO: an indicator inside or referred to, one time window, ``Occurrences`` or ``Timeslices``,
+one objective or (of a ratio) several, alert policies inside or referred to. Each objective becomes an SLO of its own.
 """
 
 import re
-from collections.abc import Collection
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from alerts.document import Problem, Reader
-from alerts.filters import Filter, FilterError, parse
-from alerts.filters.columns import GROUPABLE
-from alerts.filters.syntax import Not
-from alerts.slos.model import Slo
+from alerts.document import Reader
+from alerts.slos.alerting import policies_from
+from alerts.slos.indicator import Indicator, indicator_from
+from alerts.slos.model import Alerting, PrometheusSlo, Slo, Target
+from alerts.slos.objects import RUNBOOK, Object, Objects
+from alerts.slos.window import Calendar, window_from
 
-API_VERSION: Final = "openslo/v1"
-SOURCE: Final = "edgepath"
-RUNBOOK: Final = "edgepath/runbook"
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_METHODS: Final = ("Occurrences", "Timeslices")
+_MINUTE: Final = 60
+_LONGEST_NAME: Final = 63
 
 
-def slo_from(document: Any, file: str, where: str = "") -> tuple[Slo | None, list[Problem]]:
-    """The SLO of one document, or None, and every problem found in it; ``where`` is put before the paths."""
-    problems: list[Problem] = []
-    root = Reader(document, file, where, problems)
-    top = root.fields(("apiVersion", "kind", "metadata", "spec"))
-    if "apiVersion" in top and top["apiVersion"].value != API_VERSION:
-        top["apiVersion"].note(f"{top['apiVersion'].value!r} is not read; write {API_VERSION}")
-    if "kind" in top and top["kind"].value != "SLO":
-        top["kind"].note(f"{top['kind'].value!r} is not read yet; write SLO, with its indicator inside")
-    if problems:
-        return None, problems
-    name, display_name, runbook = _metadata(top["metadata"])
-    spec = top["spec"].fields(
-        ("service", "indicator", "timeWindow", "budgetingMethod", "objectives"), ("description", "alertPolicies")
+def slos_from(source: Object, objects: Objects, targets: dict[str, Target]) -> list[Slo | PrometheusSlo]:
+    """The SLOs of one document; none, and problems in ``objects``, if it cannot be used."""
+    before = len([p for p in objects.problems if not p.note])
+    spec = source.spec.fields(
+        ("service", "timeWindow", "budgetingMethod", "objectives"),
+        ("description", "indicator", "indicatorRef", "alertPolicies"),
     )
-    if "alertPolicies" in spec and spec["alertPolicies"].value:
-        spec["alertPolicies"].note("alert policies inside the SLO are not read; give one to `edgepath watch --policy`")
-    if "budgetingMethod" in spec:
-        spec["budgetingMethod"].one_of(("Occurrences",))
-    service = _text(spec, "service")
-    description = _text(spec, "description")
-    period = _period(spec["timeWindow"]) if "timeWindow" in spec else None
-    objective = _objective(spec["objectives"]) if "objectives" in spec else None
-    total, good, group_by = _indicator(spec["indicator"]) if "indicator" in spec else (None, None, "")
-    if problems or name is None or period is None or objective is None or total is None or good is None:
-        return None, problems
-    return Slo(
-        name=name,
-        display_name=display_name,
-        description=description,
-        service=service,
-        objective=objective,
-        period_seconds=period,
-        total=total,
-        good=good,
-        group_by=group_by,
-        runbook=runbook,
-        file=file,
-    ), problems
+    method = spec["budgetingMethod"].one_of(_METHODS) if "budgetingMethod" in spec else None
+    service = (spec["service"].text() or "") if "service" in spec else ""
+    description = (spec["description"].text() or "") if "description" in spec else ""
+    period, calendar = window_from(spec["timeWindow"]) if "timeWindow" in spec else (None, None)
+    indicator = _indicator(source.spec, spec, objects)
+    alerting = policies_from(spec["alertPolicies"], objects, targets) if "alertPolicies" in spec else ()
+    objectives = spec["objectives"].items() if "objectives" in spec else []
+    if "objectives" in spec and not objectives and isinstance(spec["objectives"].value, list):
+        spec["objectives"].note("expected at least one objective")
+    found: list[Slo | PrometheusSlo] = []
+    suffixes: set[str] = set()
+    for number, reader in enumerate(objectives):
+        suffix = _suffix(reader, number, suffixes) if len(objectives) > 1 else ""
+        one = _Objective(reader, method or "", indicator)
+        if one.target is None or period is None or indicator is None:
+            continue
+        name = f"{source.name[: _LONGEST_NAME - len(suffix)]}{suffix}"
+        common = (name, source.display_name, description, service, one.target, period)
+        runbook = source.annotations.get(RUNBOOK, "")
+        if indicator.total_query:
+            found.append(_prometheus(source, common, indicator, runbook, alerting, calendar, one))
+        elif indicator.total is not None and one.good is not None:
+            slo = Slo(
+                *common,
+                total=indicator.total,
+                good=one.good,
+                group_by=indicator.group_by,
+                runbook=runbook,
+                file=source.file,
+                calendar=calendar,
+                slice_seconds=one.slice_seconds,
+                slice_target=one.slice_target,
+                max_groups=indicator.max_groups,
+                alerting=alerting,
+            )
+            found.append(slo)
+    return found if len([p for p in objects.problems if not p.note]) == before else []
 
 
-def _text(fields: dict[str, Reader], key: str) -> str:
-    return (fields[key].text() or "") if key in fields else ""
+def _prometheus(
+    source: Object,
+    common: tuple[str, str, str, str, Decimal, int],
+    indicator: Indicator,
+    runbook: str,
+    alerting: tuple[Alerting, ...],
+    calendar: Calendar | None,
+    one: "_Objective",
+) -> PrometheusSlo:
+    if calendar is not None:
+        source.spec.note(
+            "Prometheus cannot align a window to a calendar; write isRolling: true", "timeWindow[0].calendar"
+        )
+    if one.slice_seconds:
+        source.spec.note("rules for Prometheus are made for Occurrences only", "budgetingMethod")
+    return PrometheusSlo(*common, indicator.bad_query, indicator.total_query, runbook, source.file, alerting)
 
 
-def _metadata(reader: Reader) -> tuple[str | None, str, str]:
-    fields = reader.fields(("name",), ("displayName", "labels", "annotations"))
-    name = fields["name"].text(63) if "name" in fields else None
-    if name is not None and not _NAME.fullmatch(name):
-        fields["name"].note(f"{name!r} is not a name; use lower-case letters, digits and -")
-        name = None
-    annotations = fields["annotations"].value if "annotations" in fields else {}
-    runbook = ""
-    if not isinstance(annotations, dict):
-        fields["annotations"].note("expected a mapping of names to texts")
-    elif RUNBOOK in annotations:
-        runbook = annotations[RUNBOOK]
-        if not isinstance(runbook, str) or not re.fullmatch(r"[^\s<>\"']{1,500}", runbook):
-            fields["annotations"].note("expected a URL or a path without spaces", RUNBOOK)
-            runbook = ""
-    return name, _text(fields, "displayName"), runbook
-
-
-def _only(reader: Reader, what: str) -> Reader | None:
-    items = reader.items()
-    if len(items) == 1:
-        return items[0]
-    if isinstance(reader.value, list):
-        reader.note(f"expected exactly one {what}, found {len(items)}")
-    return None
-
-
-def _period(reader: Reader) -> int | None:
-    window = _only(reader, "time window")
-    if window is None:
+def _indicator(whole: Reader, spec: dict[str, Reader], objects: Objects) -> Indicator | None:
+    given = [k for k in ("indicator", "indicatorRef") if k in spec]
+    if len(given) != 1:
+        if isinstance(whole.value, dict):
+            whole.note("write either indicator or indicatorRef")
         return None
-    fields = window.fields(("duration",), ("isRolling", "calendar"))
-    if "calendar" in fields:
-        fields["calendar"].note("calendar windows are not read yet; use isRolling: true")
-    if fields and ("isRolling" not in fields or fields["isRolling"].value is not True):
-        window.note("write true: only rolling windows are read", "isRolling")
-    seconds = fields["duration"].duration() if "duration" in fields else None
-    if seconds is not None and not 3600 <= seconds <= 400 * 86_400:
-        fields["duration"].note("a period lies between 1h and 400d, which is how long counts are kept")
-        return None
-    return seconds
+    if given[0] == "indicatorRef":
+        there = objects.referred(spec["indicatorRef"], "SLI")
+        return indicator_from(there.spec, objects) if there else None
+    inner = spec["indicator"].fields(("spec",), ("metadata", "kind", "apiVersion")).get("spec")
+    return indicator_from(inner, objects) if inner else None
 
 
-def _objective(reader: Reader) -> Decimal | None:
-    one = _only(reader, "objective; give each its own SLO")
-    if one is None:
-        return None
-    fields = one.fields((), ("displayName", "target", "targetPercent"))
+def _suffix(reader: Reader, number: int, taken: set[str]) -> str:
+    named = reader.value.get("displayName") if isinstance(reader.value, dict) else None
+    slug = re.sub(r"[^a-z0-9]+", "-", str(named or "").lower()).strip("-")[:30].strip("-")
+    suffix = f"-{slug or number + 1}"
+    while suffix in taken:
+        suffix = f"{suffix}-{number + 1}"
+    taken.add(suffix)
+    return suffix
+
+
+class _Objective:
+    """One objective: its target as a ratio (None if it cannot be read), what is good, and the slices."""
+
+    def __init__(self, reader: Reader, method: str, indicator: Indicator | None) -> None:
+        compared = ("op", "value") if indicator is not None and indicator.metric is not None else ()
+        slices = ("timeSliceTarget", "timeSliceWindow") if method == "Timeslices" else ()
+        known = ("displayName", "target", "targetPercent", "op", "value", "timeSliceTarget", "timeSliceWindow")
+        fields = reader.fields((*compared, *slices), tuple(k for k in known if k not in (*compared, *slices)))
+        self.target = _target(reader, fields)
+        self.good = indicator.good_of(fields) if indicator is not None else None
+        self.slice_seconds, self.slice_target = 0, Decimal(0)
+        if slices and all(k in fields for k in slices):
+            self.slice_seconds = _slice_window(fields["timeSliceWindow"])
+            self.slice_target = _slice_target(fields["timeSliceTarget"])
+        elif not slices:
+            for key in ("timeSliceTarget", "timeSliceWindow"):
+                if key in fields:
+                    fields[key].note("only budgetingMethod: Timeslices has slices; remove it")
+
+
+def _target(reader: Reader, fields: dict[str, Reader]) -> Decimal | None:
     given = [k for k in ("target", "targetPercent") if k in fields]
     if len(given) != 1:
-        if fields or isinstance(one.value, dict):
-            one.note("write either target (a ratio, e.g. 0.999) or targetPercent (e.g. 99.9)")
+        if fields or isinstance(reader.value, dict):
+            reader.note("write either target (a ratio, e.g. 0.999) or targetPercent (e.g. 99.9)")
         return None
     field = fields[given[0]]
     number = field.decimal()
@@ -140,44 +148,17 @@ def _objective(reader: Reader) -> Decimal | None:
     return None
 
 
-def _indicator(reader: Reader) -> tuple[Filter | None, Filter | None, str]:
-    spec = reader.fields(("spec",), ("metadata",)).get("spec")
-    if spec is None:
-        return None, None, ""
-    inner = spec.fields((), ("ratioMetric", "thresholdMetric", "description"))
-    if "thresholdMetric" in inner:
-        inner["thresholdMetric"].note("not read; write a ratioMetric, e.g. good: edge_ns < 250ms")
-        return None, None, ""
-    if "ratioMetric" not in inner:
-        if isinstance(spec.value, dict):
-            spec.note("missing", "ratioMetric")
-        return None, None, ""
-    ratio = inner["ratioMetric"].fields(("total",), ("good", "bad", "counter"))
-    sides = [k for k in ("good", "bad") if k in ratio]
-    if len(sides) != 1 and ratio:
-        inner["ratioMetric"].note("write either good or bad, beside total")
-    total, group_by = _source(ratio["total"], ("groupBy",)) if "total" in ratio else (None, "")
-    sided = [(k, _source(ratio[k], ())[0]) for k in sides]
-    good = None
-    if len(sided) == 1 and (side := sided[0][1]) is not None:
-        good = side if sided[0][0] == "good" else Not(side)
-    return total, good, group_by
+def _slice_window(reader: Reader) -> int:
+    """OpenSLO: a bare number is in minutes."""
+    bare = isinstance(reader.value, int | Decimal) and not isinstance(reader.value, bool)
+    seconds = int((reader.decimal() or 0) * _MINUTE) if bare else reader.duration()
+    if seconds is not None and (seconds < _MINUTE or seconds % _MINUTE or 86_400 % seconds):
+        reader.note("a slice is whole minutes that divide a day, e.g. 1m, 5m, 1h")
+    return seconds or 0
 
 
-def _source(reader: Reader, more: Collection[str]) -> tuple[Filter | None, str]:
-    source = reader.fields(("metricSource",)).get("metricSource")
-    fields = source.fields(("type", "spec"), ("metricSourceRef",)) if source else {}
-    if "type" in fields and fields["type"].value != SOURCE:
-        fields["type"].note(f"{fields['type'].value!r} is not read; write {SOURCE}")
-    if "spec" not in fields:
-        return None, ""
-    spec = fields["spec"].fields(("filter",), more)
-    group_by = (spec["groupBy"].one_of(GROUPABLE) or "") if "groupBy" in spec else ""
-    text = spec["filter"].text(10_000) if "filter" in spec else None
-    if text is None:
-        return None, group_by
-    try:
-        return parse(text), group_by
-    except FilterError as error:
-        spec["filter"].note(str(error))
-        return None, group_by
+def _slice_target(reader: Reader) -> Decimal:
+    number = reader.decimal()
+    if number is not None and not 0 < number <= 1:
+        reader.note(f"{number} is out of range; a ratio above 0 and up to 1")
+    return number or Decimal(0)

@@ -3,7 +3,15 @@
 from typing import Final
 
 from telemetry.blocklog.model import Derived, Log
-from telemetry.store.tables import CORRECTIONS, LATE_SPANS, PATH_LOG, REQUEST_PATHS, stored_columns
+from telemetry.store.tables import (
+    CORRECTIONS,
+    LATE_SPANS,
+    METRIC_LOG,
+    METRIC_POINTS,
+    PATH_LOG,
+    REQUEST_PATHS,
+    stored_columns,
+)
 
 
 def _plain(table: str, has: str, **differs: str) -> Derived:
@@ -60,3 +68,6 @@ PATHS: Final = Log(
     ),
 )
 """Request paths: ``path_log`` and its tables."""
+
+METRICS: Final = Log(table=METRIC_LOG, derived=(_plain(METRIC_POINTS, "kind = 'point'"),))
+"""Points of OTLP metrics: ``metric_log`` and its table."""

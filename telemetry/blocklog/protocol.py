@@ -60,24 +60,26 @@ class BlockLog:
         """Speak to ``tables``; ``new_writer`` makes a name that no lease ever had."""
         self._tables = tables
         self._new_writer = new_writer
-        self._tried: dict[int, tuple[int, str]] = {}
+        self._tried: dict[str, int] = {}  # by writer: a send of an old lease may still be under way in another thread
         self.stale_takeovers = 0
 
     def append(self, block: Block) -> None:
         """Store a block; on an error, come again with the same one before any other of its partition.
 
         Raises:
-            FencedError: somebody else has taken the partition over. The block is not stored and never will be.
+            FencedError: somebody else has taken the partition over. The block is not stored and never will be; if its writer
+                slept for longer than the log keeps its rows, nobody can say. Forget the partition, and start over.
             StoreError, UnavailableError: it may be stored or not; come again.
         """
-        again = self._tried.get(block.partition) == (block.number, block.writer)
-        self._tried[block.partition] = (block.number, block.writer)
+        again = self._tried.get(block.writer) == block.number
+        self._tried[block.writer] = block.number
         self._tables.write(block, block.writer)
         writer = self._tables.writer_of(block.partition, block.number)
         if writer != block.writer:
+            self._tried.pop(block.writer, None)
             raise FencedError(
                 f"partition {block.partition} was taken over by another writer ({writer or 'unknown'}); "
-                f"block {block.number} is not stored here"
+                f"block {block.number} of {block.writer} is given up"
             )
         if block.feeds:
             head = self._tables.head(block.partition) if again else None
@@ -104,7 +106,6 @@ class BlockLog:
             self._tables.fence(partition, number, writer, head)
             there = self._tables.writer_of(partition, number)
             if there == writer:
-                self._tried.pop(partition, None)
                 return Lease(partition, writer, number + 1)
             if not there:
                 turn += 1  # a spent token, or the head has moved on: the next look tells

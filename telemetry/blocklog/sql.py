@@ -186,3 +186,21 @@ def whereabouts(store: Store, log: Log, *, topic: str, partition: int, trace_ids
         "AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) GROUP BY trace_id",
         {"topic": topic, "partition": partition, "ids": [trace.hex() for trace in trace_ids]},
     )
+
+
+def resume_offset(store: Store, log: Log, *, topic: str, partition: int, committed: int) -> int:
+    """Where to go on reading a partition whose records each lie wholly in one block: metrics. To be read after the take-over.
+
+    Records from the committed offset up to this one are stored: a crash came between storing and committing. Where the log's
+    rows have expired, the derived table is asked.
+
+    Raises:
+        StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
+    """
+    (derived,) = log.derived
+    place: dict[str, Parameter] = {"topic": topic, "partition": partition}
+    for table, where in ((log.table, f"{_HERE} AND {derived.has}"), (derived.table, _HERE)):
+        asked = f"SELECT max(last_offset) FROM {table} WHERE {where} HAVING count() > 0"  # noqa: S608 - our names
+        for (last,) in store.query(asked, place).rows:
+            return max(committed, int(last) + 1)
+    return committed

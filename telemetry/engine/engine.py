@@ -54,6 +54,7 @@ class Batch:
         resume_offset: to be committed once the block has landed.
         paths: how many request paths the block holds, restated ones included.
         arrived_ms: when the newest record came that the partition had by then.
+        large: whether the block is as large as blocks get, so that more may be due at once.
     """
 
     partition: int
@@ -61,6 +62,7 @@ class Batch:
     resume_offset: int
     paths: int
     arrived_ms: int = 0
+    large: bool = False
 
 
 @dataclass(slots=True)
@@ -245,7 +247,8 @@ class Engine:
                 feeds=frozenset(feeds),
             )
             state.next_block += 1
-        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms)
+        large = closed is not None and len(closed.spans) >= self._settings.block_spans // 2
+        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms, large)
         self._bound_strings()
         return batch
 

@@ -16,6 +16,7 @@ class EngineSettings:
         max_age_ms: a trace closes at this age even if spans keep coming.
         max_spans_per_trace: a trace closes when it has more (hostile or broken sender); later spans of it are late.
         remember_ms: how long an emitted trace is remembered, so that its later spans are told apart as late.
+        block_spans: about so many spans are looked at for one block; what else is due waits for the next one.
         max_remembered: no more emitted traces than this are remembered (64 bytes each).
         max_versions: a path is restated for late spans until it has so many versions.
         max_open_spans: when as many spans wait, no more are taken in until some close (back pressure).
@@ -28,6 +29,7 @@ class EngineSettings:
     max_age_ms: int = 300_000
     max_spans_per_trace: int = 10_000
     remember_ms: int = 900_000
+    block_spans: int = 250_000
     max_remembered: int = 2_000_000
     max_versions: int = 20
     max_open_spans: int = 3_000_000

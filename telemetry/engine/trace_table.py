@@ -143,19 +143,24 @@ def ripe_traces(
     most_spans: Int,
     landed: Int,
     everything: bool,
+    at_once: Int,
     ripe: NDArray[np.int64],
     overdue: NDArray[np.bool_],
 ) -> Int:
     """Find the traces that may close: how many; their places and whether they must close.
 
+    No more than have about ``at_once`` spans: the others are found the next time.
+
     A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has
     spans that were not looked at yet. One that was emitted before must, after the little, and when its block has landed.
     """
-    found = 0
+    found, total = 0, 0
     for at in range(used):
         trace = traces[at]
         if trace["count"] == 0:
             continue
+        if total >= at_once:
+            break
         if trace["floor"] >= 0:
             must = trace["block"] <= landed and (
                 trace["last_arrival"] <= settled_before or trace["count"] > most_spans or everything
@@ -173,6 +178,7 @@ def ripe_traces(
             ripe[found] = at
             overdue[found] = must
             found += 1
+            total += trace["count"]
     return found
 
 

@@ -106,5 +106,7 @@ def _otlp(environment: Mapping[str, str]) -> list[MetricReader]:
     asked = sdk_settings.read(environment, _log.warning)
     if asked.disabled or not asked.metrics.enabled:
         return []
-    exporter = exporters.LazyMetricExporter(exporters.load(asked.metrics, spans=False), asked.temporality)
+    exporter = exporters.LazyMetricExporter(
+        exporters.load(asked.metrics, spans=False), asked.temporality, asked.histogram
+    )
     return [PeriodicExportingMetricReader(exporter, asked.metric_interval * 1000, asked.metrics.timeout * 1000)]

@@ -1,14 +1,17 @@
 """OTLP exporters: imported by ``configure()``, built when something is to be sent, once a process."""
 
+import contextlib
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogramAggregation
 
-from telemetry.sdk import log
-from telemetry.sdk.settings import Target
+from telemetry.sdk import log, redaction
+from telemetry.sdk.settings import Histogram, Target
 
 # Headers, certificates and credentials are read from the environment by the exporters themselves.
 
@@ -37,6 +40,8 @@ def _http(target: Target, spans: bool) -> Callable[[], Any]:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - same
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - same
 
+    with contextlib.suppress(ImportError):
+        import_module("requests")  # the exporter's own transport would only import it when it is built
     exporter = OTLPSpanExporter if spans else OTLPMetricExporter
     compression = Compression(target.compression)
     return lambda: exporter(endpoint=target.endpoint, timeout=target.timeout, compression=compression)
@@ -50,22 +55,28 @@ _TEMPORALITY: dict[str, dict[type, AggregationTemporality]] = {
 }
 
 
+def aggregation(histogram: Histogram) -> dict[type, Aggregation]:
+    """How histograms are aggregated. Exponential ones need no guess at bucket boundaries, and merge without loss."""
+    exponential = histogram == "base2_exponential_bucket_histogram"
+    return {sdk_metrics.Histogram: ExponentialBucketHistogramAggregation()} if exponential else {}
+
+
 class LazyMetricExporter(MetricExporter):
     """Builds the real exporter at the first export of each process; a failure is a failed export, not an exception."""
 
-    def __init__(self, build: Callable[[], MetricExporter], temporality: str) -> None:
-        super().__init__(preferred_temporality=_TEMPORALITY[temporality])
+    def __init__(self, build: Callable[[], MetricExporter], temporality: str, histogram: Histogram) -> None:
+        super().__init__(preferred_temporality=_TEMPORALITY[temporality], preferred_aggregation=aggregation(histogram))
         self._build = build
         self._real: MetricExporter | None = None
         self._pid = 0
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        """Export through the real exporter."""
+        """Export through the real exporter, without card numbers and secrets."""
         try:
             if self._real is None or self._pid != os.getpid():
                 self._real = self._build()
                 self._pid = os.getpid()
-            return self._real.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
+            return self._real.export(redaction.metrics(metrics_data), timeout_millis=timeout_millis, **kwargs)
         except Exception as failure:  # noqa: BLE001 - whatever an exporter, its transport or a hostile server makes
             log.internal("exporting metrics", failure)
             return MetricExportResult.FAILURE

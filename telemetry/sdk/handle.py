@@ -24,6 +24,7 @@ class Handle:
         resource: the resource attributes on everything that is sent.
         tracer_provider: the provider of the spans; ``None`` when the SDK is disabled.
         meter_provider: the provider of the metrics; ``None`` when the SDK is disabled.
+        exit_timeout: longest time in seconds that sending what is left may hold up an exit.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Handle:
         self.tracer_provider = tracer_provider
         self.meter_provider = meter_provider
         self._spans = spans
-        self._exit_timeout = exit_timeout
+        self.exit_timeout = exit_timeout
         self._on_shutdown = on_shutdown
         self._down = False
 
@@ -48,6 +49,11 @@ class Handle:
     def enabled(self) -> bool:
         """False when ``OTEL_SDK_DISABLED`` is set, or when setting up failed (that was logged)."""
         return self.tracer_provider is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`shutdown` was called: nothing more is sent."""
+        return self._down
 
     @property
     def dropped(self) -> int:
@@ -106,7 +112,7 @@ class Handle:
 
     def at_exit(self) -> None:
         """Called by the interpreter at its end."""
-        self.shutdown(self._exit_timeout)
+        self.shutdown(self.exit_timeout)
 
 
 def _flush_metrics(meters: "MeterProvider", timeout: float) -> None:

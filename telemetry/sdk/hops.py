@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from opentelemetry.context import Context
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, set_value
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
@@ -78,6 +78,7 @@ class Hop(Recording):
             labels[v.STATUS[0]] = self._status
         if error is not None:
             labels[v.ERROR_TYPE[0]] = error
+        labels[v.OUTCOME] = http.outcome(self._status, error, active.fault)
         active.server_duration.record(seconds, labels, self._context)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -198,6 +199,10 @@ class Attempt(Recording):
 
     def _kind(self, active: runtime.Runtime) -> SpanKind:  # noqa: ARG002 - the same in every tier
         return SpanKind.CLIENT
+
+    def _current(self, context: Context) -> Context:
+        # The call within is this attempt: an instrumentation of the client library must not make another one of it.
+        return set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context)
 
     def _measure_end(self, active: runtime.Runtime, seconds: float, error: str | None) -> None:
         labels = {key: self._attributes[key] for key in _CLIENT_LABELS if key in self._attributes}

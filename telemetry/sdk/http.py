@@ -4,6 +4,7 @@ Source: OpenTelemetry semantic conventions, HTTP spans (stable).
 """
 
 from asyncio import CancelledError
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -62,6 +63,16 @@ def put_target(attributes: Attributes, target: str) -> None:
         attributes[v.URL_PATH[0]] = parts.path[:PATH_LIMIT]
 
 
+def put_host(attributes: Attributes, host: str) -> None:
+    """Write host and port of a Host header."""
+    name, colon, port = host.rpartition(":")
+    if not colon or port.endswith("]"):
+        name, port = host, ""
+    attributes[v.SERVER_ADDRESS] = name.strip("[]")[:255]
+    if port.isascii() and port.isdigit():
+        attributes[v.SERVER_PORT] = int(port)
+
+
 def without_query(path: str) -> str:
     """``path`` up to its query or fragment, cut to 1,024 characters."""
     for mark in "?#":
@@ -75,3 +86,31 @@ def error_name(error: BaseException | type[BaseException] | str) -> str:
         return error[:128]
     cls = error if isinstance(error, type) else type(error)
     return v.CANCELLED if issubclass(cls, CancelledError) else cls.__name__
+
+
+_TIMEOUT_WORDS: Final = ("timeout", "timedout", "timed_out", "deadline")
+_CANCEL_WORDS: Final = ("cancel", "clientdisconnect", "client_disconnect")
+
+
+@lru_cache(maxsize=1024)
+def outcome(status: int, error: str | None, fault: v.Outcome) -> str:
+    """How the request ended, as far as this component alone can know: the pipeline, which sees the whole way, says the rest.
+
+    The same words in the same order of precedence as the pipeline's, but for 401 and 403: whether somebody before the API
+    refused, only the way can tell; here they are client errors.
+
+    Args:
+        status: HTTP status of the answer, 0 if there was none.
+        error: the span's ``error.type``.
+        fault: what an error of this component is: ``api_error`` in tier ``api``, else ``edge_error``.
+    """
+    said = (error or "").lower()
+    if status == 504 or any(word in said for word in _TIMEOUT_WORDS):
+        return v.Outcome.TIMEOUT.value
+    if status == 499 or any(word in said for word in _CANCEL_WORDS):
+        return v.Outcome.CANCELLED.value
+    if status == 429:
+        return v.Outcome.THROTTLED.value
+    if 400 <= status < 500:
+        return v.Outcome.CLIENT_ERROR.value
+    return (fault if error is not None or status >= 500 else v.Outcome.OK).value

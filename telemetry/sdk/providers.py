@@ -8,7 +8,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from telemetry import vocabulary as v
-from telemetry.sdk import log, runtime, settings
+from telemetry.sdk import log, propagation, runtime, settings
 from telemetry.sdk.handle import Handle
 
 # OpenTelemetry's SDK reads some variables while it is imported, and raises on a bad one.
@@ -18,19 +18,23 @@ from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402 - after the re
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader  # noqa: E402 - after the repair
 from opentelemetry.sdk.trace import TracerProvider  # noqa: E402 - after the repair
 
-from telemetry.sdk import exporters  # noqa: E402 - after the repair
+from telemetry.sdk import exporters, redaction  # noqa: E402 - after the repair
 from telemetry.sdk import resource as resources  # noqa: E402 - after the repair
+from telemetry.sdk import sampling as samplers  # noqa: E402 - after the repair
 from telemetry.sdk.queue import SpanQueue  # noqa: E402 - after the repair
 
 
-def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callable[[Handle], None]) -> Handle:
+def set_up(
+    given: Mapping[str, object], sampling: float, exit_timeout: float, on_shutdown: Callable[[Handle], None]
+) -> Handle:
     """Providers for a component with the resource attributes ``given``, in use from now on.
 
     Raises:
         Exception: whatever OpenTelemetry raises on surroundings that it cannot use.
     """
     asked = settings.read(os.environ, log.once)
-    resource = resources.build(given)
+    resource = redaction.resource(resources.build(given))
+    redaction.quiet_logs()
     tier = resource.attributes.get(v.TIER)
     if tier is None:
         log.once("no tier was given: the pipeline must know this component by its service.name", logging.INFO)
@@ -38,14 +42,15 @@ def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callab
         log.once(
             f"tier is none of {', '.join(v.DEFAULT_TIERS)}: kept, but the pipeline must be told of it", logging.INFO
         )
-    is_client = tier == v.Tier.CLIENT
     if asked.disabled:
-        off = runtime.build(trace.NoOpTracer(), metrics.NoOpMeter(runtime.SCOPE), is_client=is_client)
+        off = runtime.build(trace.NoOpTracer(), metrics.NoOpMeter(runtime.SCOPE), tier)
         runtime.replace(off)
         return Handle(resource.attributes, on_shutdown=on_shutdown)
 
     spans: SpanQueue | None = None
-    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    # One that we do not know may be a third party's, which OpenTelemetry's SDK looks up by itself.
+    chosen = samplers.sampler(asked.sampler or "parentbased_traceidratio", asked.ratio if asked.sampler else sampling)
+    tracers = TracerProvider(chosen, resource, shutdown_on_exit=False)
     if asked.traces.enabled:
         spans = SpanQueue(
             exporters.load(asked.traces, spans=True),
@@ -53,10 +58,12 @@ def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callab
             batch=asked.batch_size,
             delay=asked.schedule_delay,
         )
-        tracers.add_span_processor(spans)
+        tracers.add_span_processor(redaction.Redacting(spans, spans.lost))
     readers: list[MetricReader] = []
     if asked.metrics.enabled:
-        exporter = exporters.LazyMetricExporter(exporters.load(asked.metrics, spans=False), asked.temporality)
+        exporter = exporters.LazyMetricExporter(
+            exporters.load(asked.metrics, spans=False), asked.temporality, asked.histogram
+        )
         readers.append(
             PeriodicExportingMetricReader(exporter, asked.metric_interval * 1000, asked.metrics.timeout * 1000)
         )
@@ -64,11 +71,12 @@ def set_up(given: Mapping[str, object], exit_timeout: float, on_shutdown: Callab
     meter = meters.get_meter(runtime.SCOPE)
     if spans is not None:
         _report_drops(meter, spans)
-    runtime.replace(runtime.build(tracers.get_tracer(runtime.SCOPE), meter, is_client=is_client))
+    runtime.replace(runtime.build(tracers.get_tracer(runtime.SCOPE), meter, tier))
     try:
         _offer_globally(tracers, meters)
+        propagation.guard_globally()
     except Exception as failure:  # noqa: BLE001 - asking for the host's provider loads what OTEL_PYTHON_*_PROVIDER name
-        log.internal("looking for the host's providers", failure)
+        log.internal("looking for the host's providers and propagators", failure)
     return Handle(
         resource.attributes,
         tracer_provider=tracers,

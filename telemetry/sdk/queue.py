@@ -101,6 +101,10 @@ class SpanQueue(SpanProcessor):
         if len(waiting) >= self._batch and self._wake.empty():
             self._wake.put(None)
 
+    def lost(self) -> None:
+        """Count one span that was lost before it came here."""
+        self._drop(1)
+
     def _drop(self, spans: int) -> None:
         with self._count_lock:
             self._dropped += spans

@@ -90,6 +90,10 @@ class Recording:
     def _parent(self) -> Context | None:
         return None
 
+    def _current(self, context: Context) -> Context:
+        """What is current while the body runs, from the span's ``context``."""
+        return context
+
     def _measure_start(self, active: runtime.Runtime) -> None:
         """Called once the span has begun."""
 
@@ -106,7 +110,7 @@ class Recording:
             self._name(), parent, self._kind(active), self._attributes, start_time=begun, record_exception=False
         )
         self._context = context = trace.set_span_in_context(span, parent)
-        self._token = otel_context.attach(context)
+        self._token = otel_context.attach(self._current(context))
         self._measure_start(active)
 
     def _finish(self, raised: BaseException | None) -> None:

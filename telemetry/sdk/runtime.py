@@ -19,17 +19,23 @@ DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The tracer and instruments in use, and whether this component is the client (its hops are of kind CLIENT)."""
+    """The tracer and instruments in use, and what this component's tier means.
+
+    Attributes:
+        is_client: its hops are of kind CLIENT.
+        fault: what an error of its own is in the outcomes.
+    """
 
     tracer: trace.Tracer
     server_duration: metrics.Histogram
     client_duration: metrics.Histogram
     active_requests: metrics.UpDownCounter
     is_client: bool
+    fault: v.Outcome
 
 
-def build(tracer: trace.Tracer, meter: metrics.Meter, *, is_client: bool) -> Runtime:
-    """A runtime whose instruments come from ``meter``."""
+def build(tracer: trace.Tracer, meter: metrics.Meter, tier: object) -> Runtime:
+    """A runtime whose instruments come from ``meter``, for a component of ``tier`` (``None``: unknown)."""
     return Runtime(
         tracer=tracer,
         server_duration=meter.create_histogram(
@@ -47,7 +53,8 @@ def build(tracer: trace.Tracer, meter: metrics.Meter, *, is_client: bool) -> Run
         active_requests=meter.create_up_down_counter(
             v.ACTIVE_REQUESTS, unit="{request}", description="Number of active HTTP server requests."
         ),
-        is_client=is_client,
+        is_client=tier == v.Tier.CLIENT,
+        fault=v.Outcome.API_ERROR if tier == v.Tier.API else v.Outcome.EDGE_ERROR,
     )
 
 
@@ -58,7 +65,7 @@ def current() -> Runtime:
     """The runtime in use; one over the API's global providers if nothing was configured."""
     global _runtime  # noqa: PLW0603 - instrumented code has no other way to reach what configure() set up
     if _runtime is None:
-        _runtime = build(trace.get_tracer(SCOPE), metrics.get_meter(SCOPE), is_client=False)
+        _runtime = build(trace.get_tracer(SCOPE), metrics.get_meter(SCOPE), None)
     return _runtime
 
 

@@ -10,12 +10,14 @@ from typing import Final, Literal, cast
 from urllib.parse import urlsplit
 
 Protocol = Literal["grpc", "http/protobuf"]
+Histogram = Literal["base2_exponential_bucket_histogram", "explicit_bucket_histogram"]
 Warn = Callable[[str], None]
 
 _PROTOCOLS: Final = ("grpc", "http/protobuf")
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 # opentelemetry-python's own names for one exporter a protocol.
 _EXPORTERS: Final = {"otlp_proto_grpc": "grpc", "otlp_proto_http": "http/protobuf"}
+_HISTOGRAMS: Final = ("base2_exponential_bucket_histogram", "explicit_bucket_histogram")
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
@@ -33,7 +35,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment asks for. Times in seconds."""
+    """What the environment asks for. Times in seconds; ``sampler`` is empty if nothing was asked for."""
 
     disabled: bool
     traces: Target
@@ -43,6 +45,9 @@ class Settings:
     schedule_delay: float
     metric_interval: float
     temporality: str
+    histogram: Histogram
+    sampler: str
+    ratio: float
 
 
 class _Reader:
@@ -78,6 +83,20 @@ class _Reader:
             return number
         self.warn(f"{name} must be a number above 0; using {default:g}")
         return default
+
+    def ratio(self, name: str) -> float:
+        """A number of 0 to 1; 1 if there is none."""
+        _, value = self.text(name)
+        if not value:
+            return 1.0
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if 0 <= number <= 1:
+            return number
+        self.warn(f"{name} must be a number from 0 to 1; using 1")
+        return 1.0
 
     def whole(self, default: int, name: str) -> int:
         number = self.number(default, name)
@@ -162,6 +181,11 @@ def read(environment: Mapping[str, str], warn: Warn) -> Settings:
         schedule_delay=reader.number(5000, "OTEL_BSP_SCHEDULE_DELAY") / 1000,
         metric_interval=reader.number(60_000, "OTEL_METRIC_EXPORT_INTERVAL") / 1000,
         temporality=reader.choice("cumulative", _TEMPORALITIES, f"{_PREFIX}METRICS_TEMPORALITY_PREFERENCE"),
+        histogram=cast(
+            "Histogram", reader.choice(_HISTOGRAMS[0], _HISTOGRAMS, f"{_PREFIX}METRICS_DEFAULT_HISTOGRAM_AGGREGATION")
+        ),
+        sampler=reader.text("OTEL_TRACES_SAMPLER")[1].lower(),
+        ratio=reader.ratio("OTEL_TRACES_SAMPLER_ARG") if "ratio" in reader.text("OTEL_TRACES_SAMPLER")[1] else 1.0,
     )
 
 

@@ -3,7 +3,7 @@
 import atexit
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from telemetry import vocabulary as v
 from telemetry.sdk import log
@@ -23,6 +23,8 @@ def configure(
     zone: str | None = None,
     version: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    sampling: float = 1.0,
+    instrument: bool | Collection[str] = True,
     exit_timeout: float = 2.0,
 ) -> Handle:
     """Set up telemetry for this process. Never raises; a second call changes nothing and returns the same handle.
@@ -36,6 +38,10 @@ def configure(
         zone: ``cloud.availability_zone``.
         version: ``service.version``.
         attributes: further resource attributes; ``OTEL_RESOURCE_ATTRIBUTES`` wins over all of these.
+        sampling: share of the requests that begin here whose spans are kept, 0 to 1; ``OTEL_TRACES_SAMPLER`` wins over it.
+            Those that began elsewhere are kept if they were kept there. Request metrics count all.
+        instrument: whether outgoing calls of httpx, requests, aiohttp and grpc become attempts, by OpenTelemetry's own
+            instrumentations as far as they are installed (``edgepath[instrument]``); or which of them.
         exit_timeout: longest time in seconds that sending what is left may hold up the interpreter's exit.
     """
     global _handle  # noqa: PLW0603 - a process has one SDK
@@ -54,14 +60,32 @@ def configure(
             v.SERVICE_VERSION: version,
         }
         try:
-            from telemetry.sdk import providers  # noqa: PLC0415 - see this module's head
+            from telemetry.sdk import clients, providers, servers  # noqa: PLC0415 - see this module's head
 
-            _handle = providers.set_up(given, exit_timeout, _forget)
+            _handle = providers.set_up(given, _share(sampling), exit_timeout, _forget)
+            if _handle.enabled:
+                servers.watch(_handle)
+            if instrument and _handle.enabled:
+                clients.watch(clients.ALL if instrument is True else instrument, _handle)
         except Exception as failure:  # noqa: BLE001 - a service starts, with or without telemetry
             log.internal("configure()", failure)
             _handle = Handle({}, on_shutdown=_forget)
         atexit.register(_handle.at_exit)
         return _handle
+
+
+def flush() -> None:
+    """Send what waits, if anything was configured, within ``exit_timeout``. Never raises."""
+    handle = _handle
+    if handle is not None:
+        handle.force_flush(handle.exit_timeout)
+
+
+def _share(sampling: object) -> float:
+    if isinstance(sampling, (int, float)) and 0 <= sampling <= 1:
+        return float(sampling)
+    log.once("configure(): sampling must be a number from 0 to 1; using 1")
+    return 1.0
 
 
 def _forget(handle: Handle) -> None:

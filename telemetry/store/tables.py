@@ -13,6 +13,8 @@ SLI_1M: Final = "sli_1m"
 LATE_SPANS: Final = "late_spans"
 CORRECTIONS: Final = "corrections"
 PATH_LOG: Final = "path_log"
+METRIC_POINTS: Final = "metric_points"
+METRIC_LOG: Final = "metric_log"
 
 DEDUPLICATION_WINDOW: Final = 50_000
 """How many blocks each table remembers the tokens of; stands in the migrations as well."""

@@ -81,9 +81,7 @@ class Setup:
     def write(self, load: Load, copies: int, codec: str | None = None) -> int:
         """Write load; returns how many spans."""
         self.traces += copies * load.traces
-        return produce(
-            self.servers.kafka, self.topic, load, copies=copies, partitions=self.partitions, codec=codec
-        )
+        return produce(self.servers.kafka, self.topic, load, copies=copies, partitions=self.partitions, codec=codec)
 
     def consume(self, load: Load, copies: int, codec: str | None = None) -> Took:
         """Write a backlog while the consumers are stopped, let them go, and see what it takes until all of it is stored.

@@ -36,7 +36,10 @@ TASKS: Final = (
     Task("engine", "engine:run"),
     Task("store", "store:run"),
     Task("sdk.asgi", "sdk:asgi"),
+    Task("sdk.official", "sdk_official:run"),
+    Task("sdk.redaction", "sdk_redaction:run"),
     Task("sdk.import", "sdk_import:run"),
+    Task("backtest", "backtest:run_backtests", rounds=1),
 )
 
 RATIOS: Final = (
@@ -56,6 +59,7 @@ RATIOS: Final = (
         "plain.keyed.rows.spans_per_cpu_second",
     ),
     Ratio("sdk.asgi.vs_plain_sdk", "sdk.asgi.us_per_request", "sdk.asgi.plain_sdk.us_per_request"),
+    Ratio("sdk.asgi.vs_official", "sdk.asgi.ours.us_per_request", "sdk.asgi.official.us_per_request"),
     Ratio("sdk.hop.vs_plain_sdk", "sdk.hop.us_per_span", "sdk.plain_sdk.us_per_span"),
 )
 

@@ -5,6 +5,7 @@ scenario; one where both SEED and ONLY are given), ``MUTANT`` (a broken consumer
 ``tests/faults/mutants.py``), ``KEEP`` (a folder for the logs of failed cases; ``build/faults`` if not given).
 """
 
+import logging
 import os
 import random
 import shutil
@@ -38,6 +39,8 @@ def main() -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    for library in ("kafka", "clickhouse_driver"):  # their servers come and go, that is the point
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     say(f"SEED={seed}: {len(todo)} cases")
     keep = Path(os.environ.get("KEEP", "build/faults"))
     totals = Totals()

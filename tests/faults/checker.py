@@ -81,12 +81,12 @@ def arrived(store: Store) -> tuple[int, int]:
 
 
 def _check_paths(store: Store, expected: Mapping[str, Trace], verdict: Verdict) -> None:
-    net = store.query(f"SELECT trace_hex, sum(sign) AS net FROM {REQUEST_PATHS} GROUP BY trace_hex").rows
+    net = store.query(f"SELECT trace_hex, sum(sign) FROM {REQUEST_PATHS} GROUP BY trace_hex").rows
     for trace, rows in net:
         if rows > 1:
             verdict.doubled.append(f"{trace}: {rows} rows more with + than with -")
-        elif rows < 0:
-            verdict.different.append(f"{trace}: {-rows} rows more with - than with +")
+        elif rows < 1:
+            verdict.different.append(f"{trace}: its rows with + and with - add up to {rows}")
     names = (
         [name for name in row_of(next(iter(expected.values())).path) if name not in _NOT_COMPARED] if expected else []
     )

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from telemetry.blocklog import logs
+from telemetry.blocklog import logs, sql
 from telemetry.blocklog.model import Block, Head, Lease
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
-from telemetry.errors import EdgepathError
+from telemetry.errors import StoreError, UnavailableError
 from telemetry.feeds.kafka import KafkaFeed
 from telemetry.pipeline import pipeline
 from telemetry.pipeline.outbox import Outbox
@@ -74,7 +74,7 @@ def no_token() -> None:
 
 def no_guard() -> None:
     """A block is written whatever the head of the log is."""
-    _replace(SqlLogTables, "_guard", lambda _: lambda *_: ("1", {}))
+    _replace(SqlLogTables, "_guard", lambda guard: lambda *args: ("1", guard(*args)[1]))
 
 
 def no_read_back() -> None:
@@ -88,14 +88,23 @@ def no_read_back() -> None:
 
 
 def no_fence() -> None:
-    """A partition is taken over by just going on with the next number."""
+    """A partition is taken over by just going on with the next number, whoever wrote the last one."""
 
     def take_over(self: BlockLog, partition: int) -> Lease:
         head = self._tables.head(partition)
         self._drive(partition, head, again=True)
-        return Lease(partition, head.writer or self._new_writer(), head.number + 1)
+        return Lease(partition, self._new_writer(), head.number + 1)
+
+    def make(guard: Any) -> Any:
+        def any_writer(self: SqlLogTables, partition: int, number: int, writer: str) -> Any:
+            condition, parameters = guard(self, partition, number, writer)
+            return condition.replace(", argMax(writer, block)", "").replace(", {head_writer:String}", ""), parameters
+
+        return any_writer
 
     _replace(BlockLog, "take_over", lambda _: take_over)
+    _replace(SqlLogTables, "_guard", make)
+    _replace(sql, "log_token", lambda token: lambda topic, partition, number, _: token(topic, partition, number, ""))
 
 
 def no_drive() -> None:
@@ -127,7 +136,7 @@ def no_retry() -> None:
         def once(self: BlockLog, block: Block) -> None:
             try:
                 append(self, block)
-            except EdgepathError:
+            except (StoreError, UnavailableError):
                 return
 
         return once
@@ -149,7 +158,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "commit-first": Mutant("offsets are committed before blocks are stored", commit_first, "kill"),
     "no-token": Mutant("nothing is deduplicated", no_token, "answer-lost"),
     "no-guard": Mutant("blocks are written whatever the head is", no_guard, "late-statement"),
-    "no-read-back": Mutant("nobody looks who wrote a block", no_read_back, "zombie"),
+    "no-read-back": Mutant("nobody looks who wrote a block", no_read_back, "usurped"),
     "no-fence": Mutant("take-over without a fence", no_fence, "late-statement"),
     "no-drive": Mutant("take-over without driving the last block", no_drive, "kill"),
     "no-memory": Mutant("take-over forgets what was emitted", no_memory, "kill"),

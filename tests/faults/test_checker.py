@@ -2,13 +2,17 @@
 
 import dataclasses
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from alerts.sli_views import sync
 from alerts.slos import load
 from telemetry.engine.settings import EngineSettings
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings
+from telemetry.pipeline.pipeline import Pipeline
+from telemetry.pipeline.settings import PipelineSettings
+from telemetry.store import schema
+from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
 from tests.faults.checker import Verdict, arrived, check, missing_poison
 from tests.faults.traffic import Sent
@@ -17,10 +21,14 @@ from tests.support.fake_feed import FakeFeed, Topic
 
 TRACES = 40
 SLOS = load()
+TABLES = ("request_paths", "path_1m", "hop_1m", "sli_1m", "late_spans", "corrections", "path_log")
+KEYS = (
+    "minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop, blame_reason"
+)
 MIX = Mix(late=0.4, copied=0.2, copied_late=0.1, lost=0.1, poison=0.1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sent() -> Sent:
     """Traces with many late spans."""
     workload = Workload(seed=7, late_seconds=5.0, mix=MIX)
@@ -32,35 +40,49 @@ def sent() -> Sent:
     return made
 
 
-@pytest.fixture
-def store(embedded_store: EmbeddedStore, sent: Sent) -> EmbeddedStore:
+@pytest.fixture(scope="module")
+def whole(module_chdb: ChdbEngine, sent: Sent) -> EmbeddedStore:
     """Their paths, stored by a pipeline: first what comes in time, later on what comes late."""
+    store = EmbeddedStore(module_chdb, owns_engine=False)
+    schema.apply(store)
     begun = time.time()
     for now in (begun - 3600, begun):
-        sync(embedded_store, SLOS, 60, now)
+        sync(store, SLOS, 60, now)
     topic = Topic()
     seconds = 0.0
     pipeline = Pipeline(
         FakeFeed(topic),
-        embedded_store,
+        store,
         PipelineSettings(EngineSettings(complete_grace_ms=1000, grace_ms=2000), senders=0, poll_seconds=0),
         topic="t",
         wall_ms=lambda: int((begun + seconds) * 1000),
         monotonic=lambda: seconds,
     )
     for late in (False, True):
-        for trace in sent.traces.values():
-            for sending in sorted(trace.sendings, key=lambda one: one.after):
-                if sending.late is late:
-                    topic.put(sending.value, at=int((begun + seconds) * 1000))
-                    if late:  # one wave after the other
-                        seconds += 0.3
-                        pipeline.step()
+        sendings = [one for trace in sent.traces.values() for one in trace.sendings if one.late is late]
+        for number, sending in enumerate(sorted(sendings, key=lambda one: one.after)):
+            topic.put(sending.value, at=int((begun + seconds) * 1000))
+            if late and number % 4 == 0:  # not all at once
+                seconds += 1
+                pipeline.step()
         for _ in range(8):
             seconds += 1
             pipeline.step()
     pipeline.close()
-    return embedded_store
+    return store
+
+
+@pytest.fixture
+def store(whole: EmbeddedStore) -> Iterator[EmbeddedStore]:
+    """The same, mended after the test: parts are put aside and put back, so that no view takes notice."""
+    for table in TABLES:
+        whole.execute(f"CREATE TABLE {table}_kept AS {table}")
+        whole.execute(f"ALTER TABLE {table}_kept ATTACH PARTITION ALL FROM {table}")
+    yield whole
+    for table in TABLES:
+        whole.execute(f"TRUNCATE TABLE {table}")
+        whole.execute(f"ALTER TABLE {table} ATTACH PARTITION ALL FROM {table}_kept")
+        whole.execute(f"DROP TABLE {table}_kept SYNC")
 
 
 def one_late(sent: Sent) -> str:
@@ -85,25 +107,25 @@ DAMAGE = {
         " ORDER BY version DESC LIMIT 1",
         "doubled",
     ),
-    "a path was taken back twice": (
-        "INSERT INTO request_paths SELECT * FROM request_paths WHERE trace_id = unhex('{trace}') AND sign = -1 LIMIT 1",
-        "different",
+    "a path was taken back, and stands": (
+        "INSERT INTO request_paths SELECT * REPLACE (-1 AS sign, version + 5 AS version) FROM"
+        " (SELECT * FROM request_paths FINAL WHERE trace_id = unhex('{trace}') AND sign = 1)",
+        "add up to 0",
     ),
     "a path is another one": (
         "UPDATE request_paths: retries = retries + 1 WHERE trace_id = unhex('{trace}')",
         "different",
     ),
-    "a block is in path_1m twice": ("INSERT INTO path_1m SELECT * FROM path_1m LIMIT 1", "path_1m"),
+    "a block is in path_1m twice": ("INSERT INTO path_1m SELECT * FROM path_1m WHERE paths > 0 LIMIT 1", "path_1m"),
     "a block is not in path_1m": ("DELETE path_1m WHERE paths > 0", "path_1m"),
-    "a block is in hop_1m twice": ("INSERT INTO hop_1m SELECT * FROM hop_1m LIMIT 1", "hop_1m"),
+    "a block is in hop_1m twice": ("INSERT INTO hop_1m SELECT * FROM hop_1m WHERE requests > 0 LIMIT 1", "hop_1m"),
     "a block is not in hop_1m": ("DELETE hop_1m WHERE tier = 'edge'", "hop_1m"),
     "a block is in sli_1m twice": ("INSERT INTO sli_1m SELECT * FROM sli_1m WHERE total > 0 LIMIT 1", "sli_1m"),
     "a block is not in sli_1m": ("DELETE sli_1m WHERE slo = 'edge-latency'", "sli_1m"),
     "quantiles alone are wrong": (
-        "INSERT INTO path_1m (minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component,"
-        " blamed_pop, blame_reason, total_quantiles) SELECT minute, environment, region, pop, route, method, outcome,"
-        " blamed_tier, blamed_component, blamed_pop, blame_reason, total_quantiles FROM path_1m WHERE paths > 0 LIMIT 1",
-        "",
+        f"INSERT INTO path_1m ({KEYS}, total_quantiles) SELECT {KEYS}, quantilesBFloat16WeightedState"
+        f"(0.5, 0.9, 0.95, 0.99, 0.999)(toUInt64(1e12), toUInt64(1e9)) FROM path_1m WHERE paths > 0 GROUP BY {KEYS} LIMIT 1",
+        "path_1m",
     ),
     "a late span is gone": ("DELETE late_spans WHERE trace_id = unhex('{trace}')", "spans at first"),
     "a late span is there twice": ("INSERT INTO late_spans SELECT * FROM late_spans LIMIT 1", "late span"),
@@ -117,7 +139,8 @@ DAMAGE = {
         "path_log",
     ),
     "a block of the log has two writers": (
-        "UPDATE path_log: writer = 'another' WHERE block = 2 AND trace_id = (SELECT any(trace_id) FROM path_log WHERE block = 2)",
+        "UPDATE path_log: writer = 'another' WHERE block = 2"
+        " AND trace_id = (SELECT any(trace_id) FROM path_log WHERE block = 2)",
         "2 writers",
     ),
 }
@@ -146,7 +169,7 @@ def _as_sql(statement: str) -> str:
     if statement.startswith("UPDATE "):
         table, _, rest = statement.removeprefix("UPDATE ").partition(": ")
         return f"ALTER TABLE {table} UPDATE {rest} SETTINGS mutations_sync = 2"
-    return statement
+    return f"{statement} SETTINGS insert_deduplicate = 0"
 
 
 def test_a_trace_that_nobody_sent_is_found(store: EmbeddedStore, sent: Sent) -> None:

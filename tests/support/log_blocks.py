@@ -74,10 +74,10 @@ def restated(old: Mapping[str, Any], **changes: Any) -> list[dict[str, Any]]:
     return [{**old, "sign": -1}, {**old, "version": old["version"] + 1, **changes}]
 
 
-def block_of(lease: Lease, number: int, rows: Sequence[Mapping[str, Any]]) -> Block:
+def block_of(lease: Lease, number: int, rows: Sequence[Mapping[str, Any]], topic: str = TOPIC) -> Block:
     """A block of these rows, by the lease's writer."""
     placed = [
-        {**row, "topic": TOPIC, "partition": lease.partition, "block": number, "writer": lease.writer} for row in rows
+        {**row, "topic": topic, "partition": lease.partition, "block": number, "writer": lease.writer} for row in rows
     ]
     table = pa.table({name: pa.array([row[name] for row in placed], _KINDS.get(name)) for name in placed[0]})
     feeds = {
@@ -90,7 +90,7 @@ def block_of(lease: Lease, number: int, rows: Sequence[Mapping[str, Any]]) -> Bl
         number=number,
         writer=lease.writer,
         columns=tuple(table.column_names),
-        arrow=arrow_bytes(table),
+        arrow=arrow_bytes([table]),
         rows=table.num_rows,
         feeds=frozenset(name for name, fed in feeds.items() if fed),
     )

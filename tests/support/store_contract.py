@@ -101,7 +101,9 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
     ids = [one.pop("trace_id")] * rows if "trace_id" in one else ids
     arrays = {name: pa.array([value] * rows) for name, value in one.items()}
     table = pa.table({"trace_id": pa.array(ids, pa.binary(16)), **arrays})
-    return Insert("request_paths", tuple(table.column_names), arrow_bytes(table), rows, token or f"t/0/{number}/paths")
+    return Insert(
+        "request_paths", tuple(table.column_names), arrow_bytes([table]), rows, token or f"t/0/{number}/paths"
+    )
 
 
 def counts(store: Store) -> tuple[int, float, float]:
@@ -392,7 +394,18 @@ class StoreContract:
         assert schema.apply(store) == []
 
     @pytest.mark.parametrize(
-        "table", ["request_paths", "path_log", "path_1m", "hop_1m", "sli_1m", "late_spans", "corrections"]
+        "table",
+        [
+            "request_paths",
+            "path_log",
+            "path_1m",
+            "hop_1m",
+            "sli_1m",
+            "late_spans",
+            "corrections",
+            "metric_log",
+            "metric_points",
+        ],
     )
     def test_the_tables_are_those_that_the_code_knows(self, store: Store, table: str) -> None:
         """Names and types, as ``telemetry.store.tables`` reads them out of the migrations."""

@@ -173,3 +173,9 @@ def _arrival(group: Sequence[RawBatch], counts: Numbers, delta_ms: Numbers, now_
 def _spread(numbers: Sequence[int], counts: Numbers) -> Numbers:
     """Each number as often as its batch has records."""
     return np.repeat(np.array(numbers, dtype=np.int64), counts)
+
+
+def warm() -> None:
+    """Compile what reads records, if it is not compiled yet."""
+    none = np.zeros(0, dtype=np.int64)
+    parse_records(np.zeros(0, dtype=np.uint8), none, none, none, none, none, none, none, none)

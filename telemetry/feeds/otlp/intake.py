@@ -1,6 +1,7 @@
 """What both protocols do with a request: check it, hand it to the sink, count it, and say what to answer."""
 
 import logging
+import traceback
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -12,7 +13,9 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from telemetry.errors import EdgepathError, MalformedError, OverloadedError, UnavailableError
 from telemetry.feeds.otlp.counters import Counters, Rejection
+from telemetry.feeds.otlp.redaction import redacted
 from telemetry.feeds.sink import PartialError, Sink
+from telemetry.redaction import redact_text
 
 _log: Final = logging.getLogger(__name__)
 
@@ -84,7 +87,7 @@ class Intake:
         self._retry_after_seconds = retry_after_seconds
 
     def take(self, signal: Signal, payload: bytes) -> Any:
-        """Check one serialized request and hand it on; on return it is durable.
+        """Check one serialized request, redact it and hand it on; on return it is durable.
 
         Returns:
             The response message: empty for full success, with ``partial_success`` when the sink had to leave items out.
@@ -94,6 +97,8 @@ class Intake:
             OverloadedError, UnavailableError: the sink cannot take it now.
         """
         message = decode(signal, payload)
+        # Kafka and the journal are storage: what may not be stored goes before it gets there.
+        payload = redacted(message, payload, spans=signal is Signal.TRACES)
         sink = self._sinks[signal]
         response = signal.response()
         # A request without data is fine (OTLP 1.x, "Full Success"), and there is nothing to keep.
@@ -114,11 +119,12 @@ class Intake:
         refusal = self._refusal(error)
         self._counters.rejected(refusal.reason)
         if not isinstance(error, EdgepathError):
-            _log.error("the receiver met an error that it does not know", exc_info=error)
+            said = redact_text("".join(traceback.format_exception(error)))  # it may quote what was sent
+            _log.error("the receiver met an error that it does not know: %s", said)
         return refusal
 
     def _refusal(self, error: Exception) -> Refusal:
-        message = str(error)
+        message = redact_text(str(error))  # it may quote what was sent
         retry_after = error.retry_after if isinstance(error, OverloadedError) else self._retry_after_seconds
         if not isinstance(error, EdgepathError):
             # Our own fault, perhaps gone the next time: the client keeps its spans and comes again.

@@ -9,7 +9,9 @@ CREATE TABLE IF NOT EXISTS sli_1m
     good         SimpleAggregateFunction(sum, Float64) COMMENT 'weighted',
     total        SimpleAggregateFunction(sum, Float64) COMMENT 'weighted',
     good_paths   SimpleAggregateFunction(sum, Int64) COMMENT 'stored rows',
-    total_paths  SimpleAggregateFunction(sum, Int64)
+    total_paths  SimpleAggregateFunction(sum, Int64),
+    good_squares  SimpleAggregateFunction(sum, Float64) COMMENT 'of the weights: how sure a sampled rate is (alerts/confidence.py)',
+    total_squares SimpleAggregateFunction(sum, Float64)
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (slo, bucket, environment, dimension, value)

@@ -4,21 +4,21 @@ The store is in the same process, so its work counts here; with a server it woul
 """
 
 import contextlib
-import itertools
 import time
 from pathlib import Path
 
 from alerts import policies, sli_views, slos
-from telemetry.engine.engine import Engine
 from telemetry.engine.settings import EngineSettings
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings
+from telemetry.pipeline.pipeline import Pipeline
+from telemetry.pipeline.settings import PipelineSettings
+from telemetry.pipeline.warm import warm
 from telemetry.store import schema
 from telemetry.store.base import Store
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
 from tests.bench import workload
 from tests.bench.measure import Series, cpu, peak_rss, per_cpu_second
-from tests.bench.parts.records import FileFeed, records
+from tests.bench.parts.records import FileFeed
 
 _HOUR_MS = 3_600_000
 _DRAIN_SECONDS = 60.0
@@ -40,15 +40,6 @@ def with_slos(store: Store) -> None:
     sli_views.sync(store, slos.load(), policies.load().resolution_seconds, time.time())
 
 
-def _warm(chdb: ChdbEngine, folder: Path, shape: workload.Shape) -> None:
-    """What a process does only once: load code, compile expressions."""
-    engine = Engine(chdb, EngineSettings(), topic="warm", writer="bench")
-    engine.assign(0, next_offset=0, next_block=1)
-    for _ in range(3):
-        engine.ingest([record for record in itertools.islice(records(folder, shape), 20) if record.partition == 0])
-    engine.shut()
-
-
 def _consume(folder: Path, shape: workload.Shape) -> dict[str, Series]:
     with contextlib.ExitStack() as parts:
         chdb = ChdbEngine(folder / f"consumer-{shape.name}-{time.monotonic_ns()}", "edgepath")
@@ -60,13 +51,12 @@ def _consume(folder: Path, shape: workload.Shape) -> dict[str, Series]:
         pipeline = Pipeline(
             feed,
             store,
-            chdb,
             PipelineSettings(EngineSettings()),
             topic="bench",
             wall_ms=lambda: time.time_ns() // 1_000_000 + (_HOUR_MS if feed.ended else 0),
         )
         parts.callback(pipeline.close)
-        _warm(chdb, folder, shape)
+        warm()
         begun = time.monotonic()
         with cpu() as used:
             if not pipeline.drain(_DRAIN_SECONDS):

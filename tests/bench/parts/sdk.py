@@ -6,6 +6,7 @@ batching processor whose exporter does nothing. CPU time of the whole process: t
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ _REQUESTS = 3_000
 _SPANS = 5_000
 _TURNS = 2
 _RESOURCE = Resource({v.SERVICE_NAME: "bench", v.TIER: "api", v.POP: "fra"})
-_HEADERS = [
+HEADERS = [
     (b"host", b"api.example.com:8443"),
     (b"user-agent", b"payments-python/9.2.0"),
     (b"accept", b"application/json"),
@@ -51,11 +52,17 @@ class Nowhere(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
+def object_id(nth: int) -> str:
+    """An id as APIs give their objects: 24 letters and digits."""
+    rnd = random.Random(nth)
+    return "".join(rnd.choices("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", k=24))
+
+
 def asgi(folder: Path) -> dict[str, Series]:  # noqa: ARG001 - it needs no workload
     """Figures of middleware and of single spans; the least of a few turns each, taken one after another."""
     ours_queue = SpanQueue(Nowhere, capacity=100_000, batch=512, delay=1.0)
     with _providers(ours_queue) as (tracer, meter), _providers(_batching()) as (plain_tracer, plain_meter):
-        runtime.replace(runtime.build(tracer, meter, is_client=False))
+        runtime.replace(runtime.build(tracer, meter, v.Tier.API))
         plain = PlainMiddleware(_app, plain_tracer, plain_meter)
         apps: dict[str, ASGIApp] = {"bare": _app, "ours": telemetry.ASGIMiddleware(_app), "plain": plain}
         spans: dict[str, Callable[[], None]] = {"ours": _hops, "plain": lambda: _plain_spans(plain_tracer, plain)}
@@ -128,7 +135,7 @@ async def _requests(app: ASGIApp, count: int) -> None:
             "raw_path": b"/v1/charges/ch_123",
             "query_string": b"",
             "root_path": "",
-            "headers": _HEADERS,
+            "headers": HEADERS,
             "client": ("203.0.113.9", 50123),
             "server": ("127.0.0.1", 8443),
         }

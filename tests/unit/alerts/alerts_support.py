@@ -102,6 +102,7 @@ def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | N
         "trace_id": pa.binary(16),
         "start": pa.timestamp("ns", "UTC"),
         "stored": pa.timestamp("ms", "UTC"),
+        "arrived": pa.timestamp("ms", "UTC"),
         "total_ns": pa.uint64(),
         "sign": pa.int8(),
     }
@@ -119,7 +120,7 @@ class FakeStore(UnusedStore):
     """A store whose ``sli_1m`` is a map, and that answers the reader's one query on it and the blame query; it has no views.
 
     Attributes:
-        buckets: (slo, environment, dimension, value) to bucket start to [good, total, good paths, total paths].
+        buckets: (slo, environment, dimension, value) to bucket start to [good, total, good paths, total paths, squares].
         blamed: rows that the blame query answers with.
         broken: raised by every query but the blame query if set.
         blame_broken: raised by the blame query if set.
@@ -127,7 +128,7 @@ class FakeStore(UnusedStore):
     """
 
     buckets: dict[tuple[str, str, str, str], dict[int, list[float]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: [0.0, 0.0, 0, 0]))
+        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: [0.0, 0.0, 0, 0, 0.0, 0.0]))
     )
     blamed: list[tuple[Any, ...]] = field(
         default_factory=lambda: [("edge", "envoy-fra", "fra", "UF", 35.0, 35, ["00" * 16])]
@@ -150,38 +151,61 @@ class FakeStore(UnusedStore):
         """Count ``good`` and ``bad`` paths, of ``weight`` requests each, that end at ``at``."""
         key = (more.get("slo", "edge-availability"), more.get("environment", "prod"), "pop", pop)
         counts = self.buckets[key][int(at // resolution) * resolution]
-        for i, n in enumerate((good * weight, (good + bad) * weight, good, good + bad)):
+        both = good + bad
+        for i, n in enumerate((good * weight, both * weight, good, both, good * weight**2, both * weight**2)):
             counts[i] += n
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
         """Answer as a store would."""
         self.statements.append(sql)
         given: dict[str, Any] = dict(parameters or {})
-        if "FROM request_paths" in sql:
+        if "FROM request_paths" in sql and "quantileExactIf" not in sql:
             if self.blame_broken:
                 raise self.blame_broken
             return Result(("tier", "component", "place", "reason", "requests", "paths", "traces"), self.blamed)
         if self.broken:
             raise self.broken
-        if "FROM system.tables" in sql or "SELECT DISTINCT" in sql:
+        if "quantileExactIf" in sql:
+            return Result((), [(0.0, 0.0, 0, 0.0)])
+        if any(part in sql for part in ("FROM system.tables", "SELECT DISTINCT", "FROM path_1m")):
             return Result((), [])
         assert "FROM sli_1m" in sql, sql
         if "min(bucket)" in sql:
-            oldest: dict[str, int] = {}
-            for (slo, *_), buckets in self.buckets.items():
-                oldest[slo] = min(*buckets, oldest.get(slo, 1 << 62))
-            return Result(("slo", "at"), list(oldest.items()))
-        rows = []
+            return Result(("slo", "at"), self._oldest())
+        return Result((), self._slots(given) if "groupArray(slot)" in sql else self._windows(given))
+
+    def _oldest(self) -> list[tuple[Any, ...]]:
+        oldest: dict[str, int] = {}
+        for (slo, *_), buckets in self.buckets.items():
+            oldest[slo] = min(*buckets, oldest.get(slo, 1 << 62))
+        return list(oldest.items())
+
+    def _windows(self, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
         for key, buckets in self.buckets.items():
-            sums = [[0.0] * len(given["windows"]) for _ in range(4)]
+            sums = [[0.0] * len(given["windows"]) for _ in range(6)]
             for start, counts in buckets.items():
                 for w, length in enumerate(given["windows"]):
                     if given["end"] - length < start <= given["end"]:
-                        for i in range(4):
+                        for i in range(6):
                             sums[i][w] += counts[i]
             if key[0] in given["slos"] and sums[3][-1]:
                 rows.append((*key, *sums))
-        return Result((), rows)
+        return rows
+
+    def _slots(self, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for key, buckets in self.buckets.items():
+            slots: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+            for start, counts in buckets.items():
+                if given["end"] - given["longest"] < start <= given["end"] and counts[3]:
+                    slot = slots[start // given["width"] * given["width"]]
+                    slot[0] += counts[1] - counts[0]
+                    slot[1] += counts[1]
+            newest = sorted(slots, reverse=True)[: given["slots"]]
+            if key[0] in given["slos"] and newest:
+                rows.append((*key, newest, [slots[n][0] for n in newest], [slots[n][1] for n in newest]))
+        return rows
 
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """Note the statement."""

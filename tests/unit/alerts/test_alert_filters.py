@@ -10,14 +10,23 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from alerts.filters import Filter, FilterError, matches, parse, to_sql
-from alerts.filters.columns import COLUMNS, GROUPABLE, Column, filterable
+from alerts.filters.columns import COLUMNS, GROUPABLE, HOP_FIELDS, Column, filterable, hop_column
 from alerts.filters.syntax import And, Compare, In, Not, Operator, Or, Value, columns_of
 from telemetry.store.base import Store
 from telemetry.store.tables import REQUEST_PATH_COLUMNS
 from telemetry.vocabulary import Outcome
 
 # An SQL reader of its own: everything a compiled filter may hold, and nothing more.
+_TEXT = r"'(?:[^'\\]|\\\\|\\')*'"
+# Computed columns: whole expressions, of which only the tier and the field differ.
+_COMPUTED = "|".join((
+    re.escape("if(p.reached_api AND notEmpty(p.hops.offset_ns), toUInt64(greatest(p.hops.offset_ns[-1], 0)), ") + r"\d+\)",
+    rf"has\(p\.hops\.tier, {_TEXT}\)",
+    rf"arrayExists\(\(t, v\) -> t = {_TEXT} AND v, p\.hops\.tier, p\.hops\.failed\)",
+    rf"(?:arraySum|arrayMax)\(arrayMap\(\(t, v\) -> if\(t = {_TEXT}, v, 0\), p\.hops\.tier, p\.hops\.\w+\)\)",
+))  # fmt: skip
 _SAFE = re.compile(
+    rf"{_COMPUTED}|"
     r"\(|\)|, | AND | OR |NOT | IN | (?:=|!=|<|<=|>|>=) |true|false|-?\d+|p\.(?P<column>\w+)|'(?:[^'\\]|\\\\|\\')*'"
 )
 
@@ -38,6 +47,7 @@ def assert_safe(sql: str) -> None:
 _WORDS = [
     "outcome", "pop", "status", "edge_ns", "reached_api", "weight", "and", "or", "not", "in", "(", ")", ",", "=", "!=",
     "<", "<=", ">", ">=", "'ok'", '"fra"', "''", "200", "-1", "250ms", "1.5s", "true", "false", "select", "sleep(3)", ";",
+    "gateway.self_ns", "edge.failed", "x'y.self_ns", "balancer.present", "api_arrival_ns", "api.status",
     "--", "/*", "\\", "'", '"', "file('/etc/passwd')", "\x00", "0x1f", "NULL", "`pop`", "{x:String}", "union all",
 ]  # fmt: skip
 
@@ -63,9 +73,12 @@ def _value(column: Column) -> st.SearchStrategy[Value]:
     return st.sampled_from(edges) | st.integers(column.low, column.high)
 
 
+_HOPS = [c for t in ("edge", "gateway") for f in HOP_FIELDS if isinstance(c := hop_column(f"{t}.{f}"), Column)]
+
+
 @st.composite
 def _comparisons(draw: st.DrawFn) -> Filter:
-    column = draw(st.sampled_from(list(COLUMNS.values())))
+    column = draw(st.sampled_from([*COLUMNS.values(), *_HOPS]))
     if draw(st.booleans()):
         return In(column, tuple(draw(st.lists(_value(column), min_size=1, max_size=4))))
     ordered: list[Operator] = ["=", "!=", "<", "<=", ">", ">="]
@@ -81,13 +94,22 @@ def _terms(inner: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
 filters = st.recursive(_comparisons(), _terms, max_leaves=6)
 
 
-def row_from(seed: int) -> dict[str, Value]:
+def row_from(seed: int) -> dict[str, Any]:
     """A row that often meets a filter's own values."""
     random = Random(seed)
     pools: dict[str, list[Value]] = {"boolean": [True, False], "text": ["fra", "iad", "", "o'k\\"]}
-    return {
-        c.name: random.choice(c.choices or pools.get(c.kind) or [c.low, c.high, 0, 1, 200]) for c in COLUMNS.values()
+    row: dict[str, Any] = {
+        c.name: random.choice(c.choices or pools.get(c.kind) or [c.low, c.high, 0, 1, 200])
+        for c in COLUMNS.values()
+        if c.name in REQUEST_PATH_COLUMNS
     }
+    hops = [random.choice(["client", "edge", "gateway"]) for _ in range(random.randrange(4))]
+    for field in ("tier", "offset_ns", *HOP_FIELDS):
+        if field == "present":
+            continue
+        few: list[Value] = [True, False] if field == "failed" else [0, 1, 200, 10**6]
+        row[f"hops.{field}"] = hops if field == "tier" else [random.choice(few) for _ in hops]
+    return row
 
 
 def written(tree: Filter) -> str:
@@ -135,8 +157,11 @@ def test_sql_and_python_agree(module_store: Store, trees: list[Filter], seeds: l
 
     found = [row_from(seed) for seed in seeds]
 
-    def cast(name: str, value: Value) -> str:
-        kind = REQUEST_PATH_COLUMNS[name].removeprefix("LowCardinality(").removesuffix(")")
+    def cast(name: str, value: Any) -> str:
+        kind = REQUEST_PATH_COLUMNS[name].replace("LowCardinality(String)", "String")
+        if isinstance(value, list):
+            inner = ", ".join(f"'{v}'" if isinstance(v, str) else str(v).lower() for v in value)
+            return f"CAST([{inner}], '{kind}') AS `{name}`"
         text = str(value).replace("\\", "\\\\").replace("'", "\\'")
         return f"CAST('{text}', '{kind}') AS {name}"
 
@@ -161,6 +186,9 @@ GOOD = {
     'pop not in ("fra", "o\\k")': "(NOT (p.pop IN ('fra', 'o\\\\k')))",
     "reached_api or complete and status = 200": "((p.reached_api = true) OR ((p.complete = true) AND (p.status = 200)))",
     "unattributed_ns >= 0": "(p.unattributed_ns >= 0)",
+    "gateway.self_ns < 50ms": "(arraySum(arrayMap((t, v) -> if(t = 'gateway', v, 0), p.hops.tier, p.hops.self_ns)) < 50000000)",
+    "edge.failed": "(arrayExists((t, v) -> t = 'edge' AND v, p.hops.tier, p.hops.failed) = true)",
+    "my-tier.present": "(has(p.hops.tier, 'my-tier') = true)",
 }
 
 
@@ -191,6 +219,8 @@ BAD = {
     "reached_api complete": "at character 13: expected and, or or the end, found complete",
     "lower(pop) = 'x'": "at character 1: lower is not a column that filters can use",
     "reached_api; drop table sli_1m": "at character 12: cannot read '; drop table'",
+    "gatway.self_ns < 1ms": "at character 1: gatway is no tier; did you mean gateway?",
+    "gateway.selfish < 1ms": "at character 1: selfish is nothing that a hop has; there are self_ns, retry_ns",
     "weight > 1": "at character 1: weight is not a column that filters can use",
     "not " * 60 + "reached_api": "nested deeper than 40",
     "reached_api and " * 400 + "complete": "characters are too many; at most 4000",
@@ -214,10 +244,19 @@ def test_columns_come_from_the_schema() -> None:
 
 
 def test_columns_of_a_filter() -> None:
-    assert columns_of(parse("not (pop = 'a' or status in (1, 2)) and complete")) == {"pop", "status", "complete"}
+    found = columns_of(parse("not (pop = 'a' or status in (1, 2)) and complete and edge.failed"))
+    assert {c.name for c in found} == {"pop", "status", "complete", "edge.failed"}
 
 
 def test_python_evaluates_a_row() -> None:
     row: dict[str, Any] = {"pop": "fra", "status": 503}
     assert matches(parse("pop = 'fra' and not status < 500"), row)
     assert not matches(parse("pop in ('iad') or status != 503"), row)
+
+
+def test_a_path_that_never_arrived_is_under_no_arrival_threshold() -> None:
+    """Time to the first API: a lost request must not count as a fast one."""
+    tree = parse("api_arrival_ns < 200ms")
+    assert matches(tree, {"reached_api": True, "hops.offset_ns": [0, 10**6]})
+    assert not matches(tree, {"reached_api": True, "hops.offset_ns": [0, 10**9]})
+    assert not matches(tree, {"reached_api": False, "hops.offset_ns": [0, 10**6]})

@@ -70,7 +70,12 @@ def test_check_as_json(tmp_path: Path) -> None:
         "ok": False,
         "slos": [],
         "problems": [
-            {"file": str(path), "path": "spec.objectives[0].target", "message": "99.9 is not a ratio; write 0.999"}
+            {
+                "file": str(path),
+                "path": "spec.objectives[0].target",
+                "message": "99.9 is not a ratio; write 0.999",
+                "note": False,
+            }
         ],
     }
     assert json.loads(run(slo, "check", "--json").output)["ok"] is True

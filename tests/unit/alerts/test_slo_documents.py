@@ -102,11 +102,8 @@ CASES = {
     ("      target: 0.999\n", ""): (
         "spec.objectives[0]: write either target (a ratio, e.g. 0.999) or targetPercent (e.g. 99.9)"
     ),
-    ("      target: 0.999\n", "      target: 0.999\n    - target: 0.99\n"): (
-        "spec.objectives: expected exactly one objective; give each its own SLO, found 2"
-    ),
-    ("openslo/v1", "openslo/v1alpha"): "apiVersion: 'openslo/v1alpha' is not read; write openslo/v1",
-    ("kind: SLO", "kind: Service"): "kind: 'Service' is not read yet; write SLO, with its indicator inside",
+    ("openslo/v1", "openslo/v2alpha"): "apiVersion: 'openslo/v2alpha' is not read; write openslo/v1",
+    ("kind: SLO", "kind: Slo"): "kind: 'Slo' is not one of SLO, SLI, AlertPolicy, AlertCondition",
     ("  name: a-b\n", "  name: A B\n"): "metadata.name: 'A B' is not a name; use lower-case letters, digits and -",
     ("  name: a-b\n", ""): "metadata.name: missing",
     ("https://runbooks.test/a", "'has spaces'"): (
@@ -116,7 +113,8 @@ CASES = {
     ("  service: edge\n", "  servce: edge\n  service: edge\n"): (
         "spec.servce: not a known key; did you mean service?"
     ),
-    ("Occurrences", "Timeslices"): "spec.budgetingMethod: 'Timeslices' is not one of Occurrences",
+    ("Occurrences", "RatioTimeslices"): "spec.budgetingMethod: 'RatioTimeslices' is not one of Occurrences, Timeslices",
+    ("Occurrences", "Timeslices"): "spec.objectives[0].timeSliceTarget: missing",
     ("duration: 28d", "duration: 28"): (
         "spec.timeWindow[0].duration: 28 is not a duration; write a number and one of s, m, h, d, w, e.g. 30d"
     ),
@@ -124,7 +122,7 @@ CASES = {
         "spec.timeWindow[0].duration: a period lies between 1h and 400d, which is how long counts are kept"
     ),
     ("isRolling: true", "isRolling: false"): (
-        "spec.timeWindow[0].isRolling: write true: only rolling windows are read"
+        "spec.timeWindow[0].isRolling: a window that does not roll needs calendar: {startTime: ..., timeZone: ...}"
     ),
     ("groupBy: pop", "groupBy: outcome"): (
         f"{RATIO}.total.metricSource.spec.groupBy: 'outcome' is not one of region, pop, route, method"
@@ -133,10 +131,11 @@ CASES = {
         f"{RATIO}.good.metricSource.spec.filter: at character 11: 'okay' is no outcome; there are ok, client_error, "
         "throttled, blocked, edge_error, api_error, timeout, cancelled"
     ),
-    ("        good:", "        raw:"): f"{RATIO}.raw: not a known key; remove it",
-    ("ratioMetric:", "thresholdMetric:"): (
-        "spec.indicator.spec.thresholdMetric: not read; write a ratioMetric, e.g. good: edge_ns < 250ms"
+    ("        good:", "        raw:"): (
+        f"{RATIO}.raw: a ratio made elsewhere cannot be weighted or windowed; write total with good or bad"
     ),
+    ("        good:", "        goood:"): f"{RATIO}.goood: not a known key; did you mean good?",
+    ("ratioMetric:", "thresholdMetric:"): "spec.indicator.spec.thresholdMetric.metricSource: missing",
 }  # fmt: skip
 
 

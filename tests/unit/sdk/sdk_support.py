@@ -17,6 +17,7 @@ import grpc
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -31,20 +32,26 @@ class Collector:
         """The trace requests."""
         return [ExportTraceServiceRequest.FromString(body) for path, body, _ in self.bodies if path == "/v1/traces"]
 
-    def spans(self) -> list[Span]:
-        """All spans, in the order of arrival."""
-        return [span for one in self.traces() for r in one.resource_spans for s in r.scope_spans for span in s.spans]
+    def spans(self, kind: "Span.SpanKind.ValueType | None" = None) -> list[Span]:
+        """All spans, or those of a kind, in the order of arrival."""
+        all_ = (span for one in self.traces() for r in one.resource_spans for s in r.scope_spans for span in s.spans)
+        return [span for span in all_ if kind is None or span.kind == kind]
 
     def resources(self) -> list[dict[str, str]]:
         """The resource attributes of every resource that sent spans."""
         return [texts(r.resource.attributes) for one in self.traces() for r in one.resource_spans]
 
-    def metric_names(self) -> set[str]:
-        """Names of all metrics received."""
+    def metrics(self, name: str = "") -> list[Metric]:
+        """All metrics received, or those of one name."""
         requests = [
             ExportMetricsServiceRequest.FromString(body) for path, body, _ in self.bodies if path == "/v1/metrics"
         ]
-        return {m.name for one in requests for r in one.resource_metrics for s in r.scope_metrics for m in s.metrics}
+        all_ = (m for one in requests for r in one.resource_metrics for s in r.scope_metrics for m in s.metrics)
+        return [metric for metric in all_ if not name or metric.name == name]
+
+    def metric_names(self) -> set[str]:
+        """Names of all metrics received."""
+        return {metric.name for metric in self.metrics()}
 
 
 def texts(attributes: Iterable[KeyValue]) -> dict[str, str]:

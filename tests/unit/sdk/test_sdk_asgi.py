@@ -280,7 +280,41 @@ def test_half_an_answer_is_a_failure(recorder: Recorder, messages: tuple[Message
     assert recorder.spans[0].attributes["error.type"] == "incomplete_response"
 
 
-@pytest.mark.parametrize("kind", ["websocket", "lifespan"])
+def test_the_end_of_a_lifespan_sends_what_waits(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the server hears of it: uvicorn does not run exit handlers. Other messages pass at once."""
+    said: list[object] = []
+    monkeypatch.setattr("telemetry.sdk.setup.flush", lambda: said.append("flush"))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message: Message) -> None:
+        said.append(message["type"])
+
+    asyncio.run(telemetry.ASGIMiddleware(app)({"type": "lifespan"}, _never, send))
+    assert said == ["lifespan.startup.complete", "flush", "lifespan.shutdown.complete"]
+    assert recorder.spans == []
+
+
+@pytest.mark.parametrize("key", ["fastapi.telemetry", "starlette.opentelemetry"])
+def test_what_a_framework_has_made_a_span_of_gets_no_second_one(recorder: Recorder, key: str) -> None:
+    """FastAPI and Starlette can do it themselves; below this middleware they see that it is done."""
+    inner: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+        inner.append(scope)
+        await send(START)
+        await send(END)
+
+    drive(app, scope(**{key: True}))
+    assert recorder.spans == []
+    drive(app, scope())
+    assert len(recorder.spans) == 1
+    assert key in inner[1]
+
+
+@pytest.mark.parametrize("kind", ["websocket"])
 def test_other_scopes_pass_untouched(recorder: Recorder, kind: str) -> None:
     seen: list[object] = []
 
@@ -352,6 +386,7 @@ def test_request_metrics(recorder: Recorder) -> None:
         "url.scheme": "http",
         "http.route": "/v1/{id}",
         "http.response.status_code": 200,
+        "edgepath.outcome": "ok",
     }
     assert 0 < seconds < 5
     assert [value for _, value in recorder.points("http.server.active_requests")] == [0]

@@ -238,7 +238,7 @@ def test_request_metrics(gateway: Recorder) -> None:
         hop.status(503)
     labels = {"http.request.method": "GET", "url.scheme": "http", "http.response.status_code": 503, "error.type": "503"}
     ((server, seconds),) = gateway.points("http.server.request.duration")
-    assert server == {**labels, "http.route": "/v1/x"}
+    assert server == {**labels, "http.route": "/v1/x", "edgepath.outcome": "edge_error"}
     assert 0 < seconds < 5
     ((outbound, _),) = gateway.points("http.client.request.duration")
     assert outbound == {**labels, "server.address": "api", "server.port": 8080}

@@ -8,6 +8,7 @@ import pytest
 from telemetry.errors import ConfigurationError
 from telemetry.store import open_store, tables
 from telemetry.store.base import Parameter, Result
+from telemetry.store.tables import DEDUPLICATION_WINDOW
 from telemetry.store.values import error_code, parameter_text
 
 
@@ -72,7 +73,9 @@ class TestMigrations:
         for _, name, sql in tables.migrations():
             for statement in tables.statements(sql):
                 if "CREATE TABLE" in statement:
-                    assert "non_replicated_deduplication_window = 50000" in statement, name
+                    window = re.search(r"non_replicated_deduplication_window = (\d+)", statement)
+                    assert window, name
+                    assert int(window[1]) >= (DEDUPLICATION_WINDOW if "block " in statement else 10_000), name
 
     def test_statements_are_cut_at_the_end_of_a_line_and_without_comments(self) -> None:
         sql = "-- one; two;\nSELECT 1; \n\n  -- three\nSELECT ';' AS a\n  , 2;\nSELECT 3"

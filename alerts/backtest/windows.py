@@ -1,0 +1,187 @@
+"""Every window of a series at once: what a rule says at the end of each bucket. The same rules as in :mod:`alerts.decide`.
+
+A rule that the watcher decides on rationals is decided here by whole numbers: ``bad / total > factor * (1 - objective)`` is
+``bad * q > p * total`` with ``p / q`` in lowest terms, exact as long as the products stay under 2^53.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.backtest.series import Bools, Floats, Series
+from alerts.burnrate import Policy, Rule, Sustained
+from alerts.confidence import quantile
+from alerts.slices import Z as SLICE_Z
+from alerts.slos.model import Slo
+
+HOLDS, CLEAR, NO_DATA = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of a window that ends with each bucket."""
+
+    good: Floats
+    total: Floats
+    bad_paths: Floats
+    total_paths: Floats
+    good_squares: Floats
+    total_squares: Floats
+    bad: Floats
+    bad_low: Floats | None = None
+    evidence: tuple[Floats, Floats] | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a rule says at the end of each bucket: whether it fires, and whether it holds (-1: no data)."""
+
+    key: str
+    fires: Bools
+    holds: NDArray[np.int8]
+
+
+def running(values: Floats, buckets: int) -> Floats:
+    """Sums of the last ``buckets`` values, at each of them."""
+    whole = np.concatenate(([0.0], np.cumsum(values)))
+    first = np.maximum(np.arange(1, len(values) + 1) - buckets, 0)
+    return whole[1:] - whole[first]
+
+
+def sums(series: Series, seconds: int) -> Sums:
+    """The sums of a window of so many seconds."""
+    n = seconds // series.step
+    bad_paths = running(series.total_paths - series.good_paths, n)
+    return Sums(
+        good=running(series.good, n),
+        total=running(series.total, n),
+        bad_paths=bad_paths,
+        total_paths=running(series.total_paths, n),
+        good_squares=running(series.good_squares, n),
+        total_squares=running(series.total_squares, n),
+        bad=np.where(bad_paths > 0, np.maximum(running(series.bad, n), 0.0), 0.0),
+    )
+
+
+def slice_sums(series: Series, slo: Slo, seconds: int) -> Sums:
+    """The same of an SLO with slices, of a series whose buckets are its slices: events are slices (:mod:`alerts.slices`)."""
+    n = seconds // series.step
+    target = float(slo.slice_target)
+    one = sums(series, series.step)
+    bad = (one.bad > 0) & (one.total > 0) & (series.total - series.bad < (target - 1e-12) * series.total)
+    sure = bad & (ratio_low(one, SLICE_Z) > 1 - target - 1e-12)
+    seen = running((series.total_paths > 0).astype(float), n) > 0
+    count = np.where(seen, float(n), 0.0)
+    failed = np.minimum(running(bad.astype(float), n), count)
+    return Sums(
+        good=count - failed,
+        total=count,
+        bad_paths=failed,
+        total_paths=count,
+        good_squares=count - failed,
+        total_squares=count,
+        bad=failed,
+        bad_low=np.minimum(running(sure.astype(float), n), failed),
+        evidence=(running(series.bad * bad, n), running((series.total_paths - series.good_paths) * bad, n)),
+    )
+
+
+def over(window: Sums, objective: Decimal, factor: Decimal) -> Bools:
+    """Where the burn rate is over the factor; not where there are no events."""
+    share = Fraction(factor) * (1 - Fraction(objective))
+    there = (window.total_paths > 0) & (window.total > 0)
+    found: Bools = there & (window.bad * share.denominator > share.numerator * window.total)
+    return found
+
+
+def ratio_low(window: Sums, z: float) -> Floats:
+    """Lower bound of the bad share, as :func:`alerts.confidence.bad_ratio_low`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = window.total
+        ratio = np.where(total > 0, np.minimum(window.bad / total, 1.0), 0.0)
+        if window.bad_low is not None:
+            return np.where(total > 0, np.minimum(window.bad_low / total, 1.0), 0.0)
+        good, both = _excess(window)
+        variance = ((1 - ratio) ** 2 * np.maximum(both - good, 0.0) + ratio**2 * good) / total**2
+        n = np.where(ratio < 1, ratio * (1 - ratio) / variance, total**2 / both)
+        square = z * z / n
+        low = (ratio + square / 2 - z * np.sqrt(ratio * (1 - ratio) / n + square / (4 * n))) / (1 + square)
+        exact = (both <= 1e-9 * np.maximum(total, 1.0)) | ((ratio < 1) & (variance <= 0))
+        found: Floats = np.where(window.bad <= 0, 0.0, np.where(exact, ratio, np.maximum(low, 0.0)))
+    return found
+
+
+def _excess(window: Sums) -> tuple[Floats, Floats]:
+    alike = np.maximum(window.total / np.maximum(window.total_paths, 1.0) - 1, 0.0)
+    known = window.total_squares > 0
+    good = np.where(known, np.maximum(window.good_squares - window.good, 0.0), window.good * alike)
+    both = np.where(known, np.maximum(window.total_squares - window.total, 0.0), window.total * alike)
+    return good, both
+
+
+def judged(policy: Policy, rule: Rule, slo: Slo, series: Series) -> Answers:
+    """What a rule says at each bucket's end, as :func:`alerts.decide.judge`."""
+    long, short = (
+        slice_sums(series, slo, w) if slo.slice_seconds else sums(series, w)
+        for w in (rule.long_seconds, rule.short_seconds)
+    )
+    bad, bad_paths = long.evidence or (long.bad, long.bad_paths)
+    enough = (bad_paths >= max(policy.min_bad_paths, 1)) & (bad >= float(policy.min_bad_events) - 1e-9)
+    limit = float(rule.factor * (1 - slo.objective))
+    low = ratio_low(long, quantile(policy.confidence))
+    sampled = (
+        np.ones(len(series), dtype=np.bool_)
+        if long.bad_low is not None
+        else _excess(long)[1] > 1e-9 * np.maximum(long.total, 1.0)
+    )
+    short_over = over(short, slo.objective, rule.factor)
+    fires = short_over & enough & over(long, slo.objective, rule.factor) & (~sampled | (low > limit))
+    holds = np.where(short.total_paths > 0, short_over.astype(np.int8), np.int8(NO_DATA)).astype(np.int8)
+    return Answers(rule.key, _ripe(fires, rule.after_seconds // series.step), holds)
+
+
+def _ripe(fires: Bools, buckets: int) -> Bools:
+    """Where it has fired for so many buckets before as well."""
+    return fires if buckets <= 0 else running(fires.astype(float), buckets + 1) > buckets
+
+
+def sustained(rule: Sustained, series: Series) -> Answers:
+    """What the rule under the floor says at each bucket's end, as :func:`alerts.decide.judge_sustained`."""
+    slot = (series.start + np.arange(len(series)) * series.step) // rule.short_seconds
+    begins = np.flatnonzero(np.diff(slot, prepend=slot[0] - 1))
+    place = np.cumsum(np.diff(slot, prepend=slot[0]) != 0)  # the number of each bucket's slot, from 0
+    bad, total, paths = (_within(values, begins, place) for values in (series.bad, series.total, series.total_paths))
+    there, now_bad = paths > 0, bad > float(rule.share) * total
+    last = np.concatenate((begins[1:], [len(series)])) - 1
+    rest, alone, old = _before(rule, slot[begins].tolist(), there[last].tolist(), now_bad[last].tolist())
+    fires = np.where(there, now_bad & rest[place], alone[place])
+    holds = np.where(there, now_bad.astype(np.int8), old[place]).astype(np.int8)
+    return Answers(rule.key, fires, holds)
+
+
+def _within(values: Floats, begins: NDArray[np.intp], place: NDArray[np.intp]) -> Floats:
+    """Running sums that begin anew with every slot."""
+    whole = np.cumsum(values)
+    found: Floats = whole - (whole[begins] - values[begins])[place]
+    return found
+
+
+def _before(
+    rule: Sustained, numbers: list[int], there: list[bool], bad: list[bool]
+) -> tuple[Bools, Bools, NDArray[np.int8]]:
+    """Of every slot, about the slots with events before it: whether all but one that it takes are bad, whether all are,
+    and whether the newest is (-1: there is none in the window)."""
+    rest, alone, old = [], [], []
+    before: list[tuple[int, bool]] = []  # the newest last
+    for number, has, is_bad in zip(numbers, there, bad, strict=True):
+        before = [kept for kept in before if (number - kept[0]) * rule.short_seconds < rule.long_seconds]
+        newest = [b for _, b in reversed(before)]
+        rest.append(len(newest) >= rule.slots - 1 and all(newest[: rule.slots - 1]))
+        alone.append(len(newest) >= rule.slots and all(newest[: rule.slots]))
+        old.append(NO_DATA if not newest else HOLDS if newest[0] else CLEAR)
+        if has:
+            before = [*before[-rule.slots :], (number, is_bad)]
+    return np.array(rest, dtype=np.bool_), np.array(alone, dtype=np.bool_), np.array(old, dtype=np.int8)

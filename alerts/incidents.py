@@ -1,0 +1,110 @@
+"""From alerts to pages: alerts of one service that fire together are one incident, and one page. Pure.
+
+The first alert (the worst, if several fire in one evaluation) opens the incident; its ``dedup_key`` is the incident's. Others
+of the same service, environment and severity that fire within ``group_seconds`` of the latest one join it: receivers that keep
+pages (PagerDuty, Alertmanager) are updated, nobody is woken again. What fires later opens an incident of its own: a small
+trouble that stays open for days must not swallow the next outage. It ends when its last alert has resolved.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from alerts.page import Kind, Member, PageEvent
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An open page.
+
+    Attributes:
+        event: the trigger that opened it, with all members so far.
+        joined: when the latest member joined.
+        open_keys: ``dedup_key`` of the members that have not resolved.
+    """
+
+    event: PageEvent
+    joined: float
+    open_keys: tuple[str, ...]
+
+
+Incidents = Mapping[str, Incident]
+
+
+def regroup(
+    incidents: Incidents, changes: Sequence[PageEvent], group_seconds: float, now: float
+) -> tuple[dict[str, Incident], list[PageEvent]]:
+    """The open incidents after ``changes`` (triggers and resolves of single alerts), and what is to be sent."""
+    after = dict(incidents)
+    told: dict[str, PageEvent] = {}
+    for change in [c for c in changes if c.kind == "resolve"]:
+        if (event := _resolved(after, change)) is not None:
+            told[event.dedup_key] = event
+    # The worst opens the incident: its group and its blame head the page.
+    for change in sorted((c for c in changes if c.kind == "trigger"), key=lambda c: (-c.bad_events, c.dedup_key)):
+        home = _home(after, change, group_seconds, now)
+        if home is None:
+            key = change.dedup_key
+            if key in after:  # its old page is still open for others: this one is told apart by its time
+                change = replace(change, dedup_key=f"{key}@{int(change.started)}")  # noqa: PLW2901
+            after[change.dedup_key] = Incident(change, now, (key,))
+            told[change.dedup_key] = change
+            continue
+        joined = _joined(after[home], change, now)
+        after[home] = joined
+        kind: Kind = "trigger" if home in told and told[home].kind == "trigger" else "update"
+        told[home] = replace(joined.event, kind=kind, at=now)
+        if kind == "trigger":
+            after[home] = replace(joined, event=told[home])
+    return after, list(told.values())
+
+
+def _home(incidents: Incidents, change: PageEvent, group_seconds: float, now: float) -> str | None:
+    def place(event: PageEvent) -> tuple[str, str, str, bool, tuple[str, ...]]:
+        return (event.service, event.environment, event.severity, event.is_burn, event.targets)
+
+    fitting = [
+        key
+        for key, incident in incidents.items()
+        if place(incident.event) == place(change) and group_seconds > 0 and now - incident.joined <= group_seconds
+        if not change.drill
+    ]
+    return max(fitting, key=lambda key: incidents[key].joined, default=None)
+
+
+def _joined(incident: Incident, change: PageEvent, now: float) -> Incident:
+    first = incident.event
+    members = first.members or (_member(first, incident.open_keys[0] if incident.open_keys else first.dedup_key),)
+    if all(m.key != change.dedup_key for m in members):
+        members = (*members, _member(change, change.dedup_key))
+    keys = tuple(dict.fromkeys((*incident.open_keys, change.dedup_key)))
+    return Incident(replace(first, members=members), now, keys)
+
+
+def _member(event: PageEvent, key: str) -> Member:
+    return Member(key, event.slo, event.value, event.error_ratio, event.bad_noun)
+
+
+def _resolved(incidents: dict[str, Incident], change: PageEvent) -> PageEvent | None:
+    """Take the alert out of its incident; the resolve of the incident if it was the last one."""
+    for key, incident in incidents.items():
+        if change.dedup_key not in incident.open_keys:
+            continue
+        left = tuple(k for k in incident.open_keys if k != change.dedup_key)
+        if left:
+            incidents[key] = replace(incident, open_keys=left)
+            return None
+        del incidents[key]
+        opened = incident.event
+        return replace(
+            change,
+            dedup_key=key,
+            started=opened.started,
+            slo=opened.slo,
+            value=opened.value,
+            blame=opened.blame,
+            trace_ids=opened.trace_ids,
+            members=opened.members,
+            targets=opened.targets,
+        )
+    # An alert that no incident knows (a state of an older release) is resolved by itself.
+    return change

@@ -1,0 +1,105 @@
+"""What one evaluation of the watcher reads, and how often: a few queries, however many SLOs and groups there are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from alerts import sight
+from alerts.burnrate import Counts, Policy
+from alerts.decide import Slot
+from alerts.sli_reads import Group, Windows, read_slots, read_windows
+from alerts.slos.model import Slo
+from telemetry.store.base import Store
+
+SLOTS_EVERY_SECONDS: Final = 60.0
+SIGHT_EVERY_SECONDS: Final = 60.0
+LONG_SECONDS: Final = 6 * 3600
+"""Windows longer than this move slowly and cost most: they are read once a minute."""
+LONG_EVERY_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was read.
+
+    Attributes:
+        windows: counts by group and window length.
+        slots: newest slots with events by group, for the rule under the floor.
+        blind: what cannot be seen; None if that was not looked at this time.
+        freshness: what that was judged by.
+    """
+
+    windows: Windows
+    slots: Mapping[Group, Sequence[Slot]]
+    blind: Sequence[sight.Blind] | None
+    freshness: sight.Freshness | None
+
+
+class Observer:
+    """Reads for a watcher. One thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        slos: Mapping[str, Slo],
+        policies: Mapping[str, Policy],
+        policy: Policy,
+        counters: sight.Counters | None,
+        *,
+        blindness: bool,
+    ) -> None:
+        self._store = store
+        self._slos = list(slos.values())
+        self._windows = {w for p in policies.values() for w in p.windows}
+        self._policy = policy
+        self._counters = counters
+        self._blindness = blindness
+        self._long: tuple[float, Windows] = (float("-inf"), {})
+        self._slots: tuple[float, Mapping[Group, Sequence[Slot]]] = (float("-inf"), {})
+        self._sight_at = float("-inf")
+
+    def observe(self, kept: Sequence[Group], now: float, *, settled: bool) -> Seen:
+        """Read what is due.
+
+        Args:
+            kept: groups with alerts, which are read by themselves however small.
+            now: seconds since the epoch.
+            settled: whether the SLO views have counted all there is; before that, no SLI is called empty.
+
+        Raises:
+            StoreError: ClickHouse refused it.
+            UnavailableError: ClickHouse does not answer.
+        """
+        end = now - self._policy.delay_seconds
+        counts = self._counts(kept, now, end)
+        rule = self._policy.sustained
+        if rule is not None and now - self._slots[0] >= min(SLOTS_EVERY_SECONDS, rule.short_seconds / 2):
+            self._slots = (now, read_slots(self._store, [s for s in self._slos if not s.drill], rule, end))
+        if not self._blindness or now - self._sight_at < SIGHT_EVERY_SECONDS:
+            return Seen(counts, self._slots[1], None, None)
+        self._sight_at = now
+        fresh = sight.read_freshness(self._store, now)
+        counted = self._counters(now - sight.WINDOW_SECONDS, now) if self._counters else None
+        names = [s.name for s in self._slos if not s.drill] if settled else []
+        blind = [*sight.look(fresh, counted, now), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
+        return Seen(counts, self._slots[1], [*blind, *self._no_data(counts)], fresh)
+
+    def _counts(self, kept: Sequence[Group], now: float, end: float) -> Windows:
+        long = {w for w in self._windows if w > LONG_SECONDS}
+        if long and now - self._long[0] >= LONG_EVERY_SECONDS:
+            self._long = (now, read_windows(self._store, self._slos, long, end, kept))
+        # The same groups by themselves as there, so that all windows of an alert are of one group.
+        short = read_windows(self._store, self._slos, self._windows - long, end, [*kept, *self._long[1]])
+        empty = {w: Counts() for w in self._windows}
+        return {g: {**empty, **self._long[1].get(g, {}), **short.get(g, {})} for g in {**self._long[1], **short}}
+
+    def _no_data(self, counts: Windows) -> list[sight.Blind]:
+        """SLOs whose own alert policies ask to be told when there is no data (OpenSLO's ``alertWhenNoData``)."""
+        found = []
+        for slo in self._slos:
+            for a in slo.alerting:
+                with_data = any(not c[a.rule.short_seconds].empty for g, c in counts.items() if g.slo == slo.name)
+                if a.when_no_data and not with_data:
+                    text = f"no data for {a.rule.short_seconds // 60} min"
+                    found.append(sight.Blind("no-data", a.rule.severity, "", "", text, slo.name, a.targets))
+        return found

@@ -1,0 +1,115 @@
+"""ClickHouse does not answer: the one alert that cannot be decided from it, or remembered in it."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alerts.page import PageEvent
+from alerts.page_text import lasted
+
+CAUSE: Final = "unreachable"
+AFTER_SECONDS: Final = 60.0
+KEY: Final = "edgepath/~unreachable/-/-/-/page"
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Outage:
+    """Counts how long evaluations have failed; kept in a small file, so that a restart during an outage pages no second time.
+
+    Attributes:
+        since: when the first of the failures was that goes on; None if the last evaluation went well.
+        told: when it was paged; None if it was not.
+        event: the page that is open, if this process sent it.
+    """
+
+    path: Path | None = None
+    after_seconds: float = AFTER_SECONDS
+    since: float | None = None
+    told: float | None = None
+    event: PageEvent | None = None
+
+    def __post_init__(self) -> None:
+        if self.path is not None and self.path.exists():
+            try:
+                kept = json.loads(self.path.read_text(encoding="utf-8"))
+                self.since, self.told = float(kept["since"]), float(kept["told"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                _log.error("%s cannot be used (%s): an outage that goes on may page again", self.path, error)
+
+    def failed(self, now: float, reason: str) -> PageEvent | None:
+        """An evaluation failed; the page, if it is time for it."""
+        self.since = now if self.since is None else min(self.since, now)
+        if self.told is not None or now - self.since < self.after_seconds:
+            return None
+        self.told = now
+        self._keep()
+        text = f"blind for {lasted(now - self.since)}, no SLO is evaluated: {reason}"
+        self.event = blind_event("trigger", CAUSE, KEY, "page", text, now, now)
+        return self.event
+
+    def worked(self, now: float) -> PageEvent | None:
+        """An evaluation went well; the resolve, if there was a page."""
+        told, self.since, self.told, self.event = self.told, None, None, None
+        if told is None:
+            return None
+        self._keep()
+        return blind_event("resolve", CAUSE, KEY, "page", "SLOs are evaluated again", now, told)
+
+    def _keep(self) -> None:
+        if self.path is None:
+            return
+        try:
+            if self.told is None:
+                self.path.unlink(missing_ok=True)
+                return
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps({"since": self.since, "told": self.told}), encoding="utf-8")
+        except OSError as error:
+            _log.error("cannot write %s (%s): a restart during this outage would page again", self.path, error)
+
+
+def blind_event(
+    kind: str,
+    cause: str,
+    key: str,
+    severity: str,
+    text: str,
+    now: float,
+    started: float,
+    environment: str = "",
+    pop: str = "",
+) -> PageEvent:
+    """A page about blindness: no SLO, no rule, only what cannot be seen."""
+    return PageEvent(
+        kind="resolve" if kind == "resolve" else "trigger",
+        dedup_key=key,
+        at=now,
+        started=started,
+        slo="",
+        service="edgepath",
+        description=text,
+        objective="",
+        environment=environment,
+        dimension="pop" if pop else "",
+        value=pop,
+        severity="page" if severity == "page" else "ticket",
+        long_seconds=0,
+        short_seconds=0,
+        factor="",
+        long_burn=None,
+        short_burn=None,
+        error_ratio=0.0,
+        bad_events=0.0,
+        total_events=0.0,
+        bad_noun="",
+        period_seconds=0,
+        budget_left=None,
+        blame=(),
+        trace_ids=(),
+        dashboard_url="",
+        runbook_url="docs/slo.md#runbook-blind",
+        cause=cause,
+    )

@@ -1,0 +1,98 @@
+"""The verdict of :func:`alerts.decide.judge` as one SQL query over ``sli_1m``: for engines that can run SQL and nothing else.
+
+A row a group: its labels, and ``firing``: 1 if a rule fires, 0 if none does, and NULL where the short windows hold no events
+and nothing can be said. The time is a ClickHouse expression, so that the same text is used by Grafana and by tests.
+"""
+
+from typing import Final
+
+from alerts.burnrate import Policy, Rule, Sustained
+from alerts.confidence import quantile
+from alerts.filters.sql import text_literal
+from alerts.slices import LOW, N
+from alerts.slos.model import OTHER, Slo
+from telemetry.store.tables import SLI_1M
+
+NOW: Final = "toInt64(toUnixTimestamp(now()))"
+_SUMS: Final = (
+    ("g", "good"),
+    ("t", "total"),
+    ("gp", "good_paths"),
+    ("tp", "total_paths"),
+    ("gs", "good_squares"),
+    ("ts", "total_squares"),
+)
+
+
+def burn_sql(slo: Slo, policy: Policy, severity: str, now: str = NOW) -> str:
+    """The query of the windows of one severity.
+
+    Args:
+        slo: one with ``Occurrences`` budgeting.
+        policy: as it holds for the SLO (:func:`alerts.lint.rules_of`).
+        severity: ``page`` or ``ticket``.
+        now: SQL for the time in whole seconds since the epoch.
+    """
+    rules = [r for r in policy.rules if r.severity == severity]
+    windows = sorted({w for r in rules for w in (r.long_seconds, r.short_seconds)})
+    end = f"({now} - {policy.delay_seconds})"
+    sums = ", ".join(
+        f"toFloat64(sumIf({column}, bucket > toDateTime({end} - {w}, 'UTC'))) AS {short}_{w}"
+        for w in windows
+        for short, column in _SUMS
+    )
+    folded = ", ".join(f"sum({short}_{w}) AS {short}_{w}" for w in windows for short, _ in _SUMS)
+    fires = " OR ".join(f"({_fires(slo, policy, r)})" for r in rules)
+    known = " OR ".join(f"tp_{r.short_seconds} > 0" for r in rules)
+    group = slo.group_by or "scope"
+    return (
+        f"SELECT environment, shown AS {group}, if({known}, toFloat64({fires}), NULL) AS firing FROM ("  # noqa: S608
+        f"SELECT environment, if(place <= {slo.max_groups}, value, '{OTHER}') AS shown, {folded} FROM ("
+        f"SELECT *, row_number() OVER (PARTITION BY environment ORDER BY tp_{windows[-1]} DESC, value) AS place FROM ("
+        f"SELECT environment, value, {sums} FROM {SLI_1M} WHERE {_where(slo, end, windows[-1])} "
+        "GROUP BY environment, value)) GROUP BY environment, shown)"
+    )
+
+
+def sustained_sql(slo: Slo, rule: Sustained, delay_seconds: int, now: str = NOW) -> str:
+    """The query of the rule under the floor; as :func:`burn_sql`."""
+    end = f"({now} - {delay_seconds})"
+    bad = "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0)"
+    group = slo.group_by or "scope"
+    slots = (
+        f"SELECT environment, value, intDiv(toInt64(toUnixTimestamp(bucket)), {rule.short_seconds}) AS slot, "  # noqa: S608
+        f"{bad} > {rule.share} * sum(total) AS is_bad FROM {SLI_1M} WHERE {_where(slo, end, rule.long_seconds)} "
+        "GROUP BY environment, value, slot HAVING sum(total_paths) > 0 "
+        f"ORDER BY slot DESC LIMIT {rule.slots} BY environment, value"
+    )
+    return (
+        f"SELECT environment, value AS {group}, "  # noqa: S608
+        f"toFloat64(length(bads) = {rule.slots} AND arrayAll(b -> b, bads)) AS firing FROM ("
+        f"SELECT environment, value, groupArray(is_bad) AS bads FROM ({slots}) GROUP BY environment, value)"
+    )
+
+
+def _where(slo: Slo, end: str, seconds: int) -> str:
+    return (
+        f"slo = {text_literal(slo.name)} AND dimension = {text_literal(slo.group_by)} "
+        f"AND bucket > toDateTime({end} - {seconds}, 'UTC') AND bucket <= toDateTime({end}, 'UTC')"
+    )
+
+
+def _fires(slo: Slo, policy: Policy, rule: Rule) -> str:
+    """As :func:`alerts.decide.judge`, in floating point with a hair's breadth for what rationals decide exactly."""
+    long, short, limit = rule.long_seconds, rule.short_seconds, rule.factor * (1 - slo.objective)
+    hair = "1.000000000001"
+
+    def over(w: int) -> str:
+        return f"tp_{w} > gp_{w} AND t_{w} - g_{w} > {limit:f} * t_{w} * {hair}"
+
+    z = quantile(policy.confidence)
+    names = {"g": f"g_{long}", "t": f"t_{long}", "gs": f"gs_{long}", "ts": f"ts_{long}"}
+    ratio = f"least((t_{long} - g_{long}) / t_{long}, 1)"
+    effective = N.format(r=ratio, **names)
+    low = LOW.format(r=ratio, n=f"({effective})", z=z)
+    exact = f"abs(ts_{long} - t_{long}) <= 1e-9 * greatest(t_{long}, 1)"
+    floor = f"t_{long} - g_{long} >= {policy.min_bad_events} - 1e-9"
+    enough = f"tp_{long} - gp_{long} >= {max(policy.min_bad_paths, 1)} AND {floor}"
+    return f"{over(short)} AND {over(long)} AND {enough} AND ({exact} OR {low} > {limit:f})"

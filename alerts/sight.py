@@ -1,0 +1,175 @@
+"""What the watcher cannot see, told apart: no traffic, no telemetry, a pipeline that lags, an SLI that matches nothing.
+
+All of them look alike in ``sli_1m``: nothing comes. They are told apart by what is stored and when
+(:class:`Freshness`), and by the edge's own request counters, which are not sampled and come as metrics, by another way than
+the spans (:data:`Counters`). Missing data is never taken for good: where the counters are not known either, the alert says so.
+
+============== ======================================= =================== ========
+cause          paths                                   edge's own counters severity
+============== ======================================= =================== ========
+``lagging``    stored, but they arrived long ago       any                 page
+``no-telemetry`` none, where there were some           count requests      page
+``no-traffic`` none, where there were some             count none          ticket, everywhere at once a page
+``silent``     none, where there were some             not known           page
+``empty``      many, and an SLO matches none of them   any                 ticket
+============== ======================================= =================== ========
+
+That ClickHouse itself does not answer is told by :mod:`alerts.outage`.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from alerts.burnrate import Severity
+from alerts.page_text import lasted
+from alerts.sli_reads import Group
+from alerts.slos.model import DRILL_ENVIRONMENT
+from telemetry.store.base import Store
+from telemetry.store.tables import PATH_1M, REQUEST_PATHS
+
+Place = tuple[str, str]
+"""An environment and a PoP; two empty texts stand for everything."""
+EVERYWHERE: Final[Place] = ("", "")
+Counters = Callable[[float, float], Mapping[Place, float] | None]
+"""Requests that the edge has counted from one time to another, by place; None if nobody knows."""
+
+WINDOW_SECONDS: Final = 600
+"""So long without a path is silence."""
+BEFORE_SECONDS: Final = 3600
+"""So long before that there must have been paths."""
+FEWEST_PATHS: Final = 60
+"""So many of them, a tenth of what it takes to see one every ten seconds: less may be silent by chance."""
+LAG_SECONDS: Final = 180
+DRAINED_SECONDS: Final = 86_400
+"""A place without traffic for so long was taken out on purpose: its ticket closes."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How new what is stored is.
+
+    Attributes:
+        stored, arrived: newest of these times in ``request_paths``, in seconds since the epoch; 0 without any path.
+        recent: paths stored in the last :data:`WINDOW_SECONDS`.
+        lag: seconds from arrival to storing, the median of the recent ones; 0 without any.
+        places: stored paths of the hour before the silence window, and in it, by place.
+    """
+
+    stored: float
+    arrived: float
+    recent: int
+    lag: float
+    places: Mapping[Place, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Blind:
+    """One thing that cannot be seen."""
+
+    cause: str
+    severity: Severity
+    environment: str
+    pop: str
+    text: str
+    slo: str = ""
+    targets: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> Group:
+        """Stands for it among the groups of SLOs; no SLO's name begins so."""
+        dimension = "pop" if self.pop else "slo" if self.slo else ""
+        return Group(f"~{self.cause}", self.environment, dimension, self.pop or self.slo)
+
+
+def read_freshness(store: Store, now: float) -> Freshness:
+    """How new the stored paths are.
+
+    Raises:
+        StoreError: ClickHouse refused it.
+        UnavailableError: ClickHouse does not answer.
+    """
+    newest = store.query(
+        # By start, which the table is indexed by; a path that took longer than the rest of the window is none to judge by.
+        "SELECT toFloat64(max(p.stored)), toFloat64(max(p.arrived)), "  # noqa: S608
+        "toInt64(countIf(toFloat64(p.stored) > {since:Float64})), "
+        "quantileExactIf(0.5)(toFloat64(p.stored) - toFloat64(p.arrived), toFloat64(p.stored) > {since:Float64}) "
+        f"FROM {REQUEST_PATHS} AS p WHERE p.start > toDateTime({{from:Int64}}, 'UTC') "
+        f"AND p.environment != '{DRILL_ENVIRONMENT}'",
+        {"since": now - WINDOW_SECONDS, "from": max(0, int(now) - WINDOW_SECONDS - BEFORE_SECONDS)},
+    ).rows[0]
+    rows = store.query(
+        "SELECT environment, pop, toInt64(sumIf(paths, minute <= toDateTime({silence:Int64}, 'UTC'))), "  # noqa: S608
+        f"toInt64(sumIf(paths, minute > toDateTime({{silence:Int64}}, 'UTC'))) FROM {PATH_1M} "
+        "WHERE minute > toDateTime({from:Int64}, 'UTC') "
+        f"AND environment != '{DRILL_ENVIRONMENT}' GROUP BY environment, pop",
+        {"silence": int(now) - WINDOW_SECONDS, "from": max(0, int(now) - WINDOW_SECONDS - BEFORE_SECONDS)},
+    ).rows
+    stored, arrived, recent, lag = newest
+    places = {(str(e), str(p)): (int(before), int(after)) for e, p, before, after in rows}
+    return Freshness(float(stored), float(arrived), int(recent), float(lag) if recent else 0.0, places)
+
+
+def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> list[Blind]:
+    """What cannot be seen. Pure.
+
+    Args:
+        seen: what is stored.
+        counted: requests that the edge counted in the silence window, by place; None if not known.
+        now: seconds since the epoch.
+    """
+    if seen.recent and (late := max(seen.lag, now - seen.arrived)) > LAG_SECONDS and seen.lag > LAG_SECONDS / 2:
+        text = (
+            f"the pipeline lags {lasted(late)}: what is stored now arrived that long ago, SLOs are judged on old data"
+        )
+        return [Blind("lagging", "page", "", "", text)]
+    known = {place: n for place, n in seen.places.items() if n[0] >= FEWEST_PATHS}
+    silent = [place for place, (_, after) in sorted(known.items()) if after == 0]
+    if not silent:
+        return []
+    if len(silent) == len(known) and len(known) > 1 and not seen.recent:
+        return [_silence(EVERYWHERE, None if counted is None else sum(counted.values()))]
+    return [_silence(place, None if counted is None else _of(counted, place)) for place in silent]
+
+
+def _of(counted: Mapping[Place, float], place: Place) -> float:
+    return counted.get(place, 0.0)
+
+
+def _silence(place: Place, counted: float | None) -> Blind:
+    environment, pop = place
+    where = f"of {pop}" if pop else "at all" if place == EVERYWHERE else f"of {environment or 'anything'}"
+    minutes = WINDOW_SECONDS // 60
+    if counted is None:
+        text = f"no request path {where} for {minutes} min, and no counters of the edge to tell whether it has traffic"
+        return Blind("silent", "page", environment, pop, text)
+    if counted > 0:
+        text = f"no telemetry {where} for {minutes} min: the edge counted {counted:.0f} requests, none came here"
+        return Blind("no-telemetry", "page", environment, pop, text)
+    text = f"no traffic {where} for {minutes} min, by the edge's own counters"
+    return Blind("no-traffic", "page" if place == EVERYWHERE else "ticket", environment, pop, text)
+
+
+def empty_slis(names: Sequence[str], counted: Collection[str], seen: Freshness) -> list[Blind]:
+    """SLOs that match none of the paths that come. ``counted`` are the names of those that have any event."""
+    if not seen.recent:
+        return []
+    text = "matches no request of the last days, though paths come: is its filter right?"
+    return [Blind("empty", "ticket", "", "", text, slo=name) for name in names if name not in counted]
+
+
+def goes_on(group: Group, seen: Freshness, counted: Collection[str], since: float, now: float) -> bool:
+    """Whether an open alert about blindness holds although :func:`look` says nothing of it: only data ends it.
+
+    After an hour of silence there is no traffic before it to compare with any more, and it is silence still.
+    """
+    cause = group.slo.removeprefix("~")
+    if cause == "lagging":
+        return seen.recent == 0
+    if cause in ("empty", "no-data"):
+        return group.value not in counted
+    if cause == "no-traffic" and now - since > DRAINED_SECONDS:
+        return False  # for good, it seems
+    if (group.environment, group.value) == EVERYWHERE:
+        return seen.recent == 0
+    return seen.places.get((group.environment, group.value), (0, 0))[1] == 0

@@ -1,0 +1,108 @@
+"""The recipe deploy/envoy/envoy.yaml, with nothing but its addresses replaced, in a real Envoy."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from telemetry.demo import envoy as demo
+from telemetry.vocabulary import SpanKind
+from tests.real.parts import envoy
+from tests.real.parts.otlp_collector import Collector
+from tests.real.parts.processes import Process, free_ports
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
+
+RECIPE = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
+TRACE, SPAN = "d" * 32, "e" * 16
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers with the trace context that it got."""
+
+    def do_GET(self) -> None:
+        body = self.headers.get("traceparent", "").encode()
+        self.send_response(503 if self.path == "/busy" else 200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    """A running collector."""
+    running = Collector()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def config(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """The recipe with this machine's addresses, and the port on which it listens."""
+    api = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    (port,) = free_ports(1)
+    text = RECIPE.read_text()
+    for there, here in (
+        ("0.0.0.0, port_value: 10000", f"127.0.0.1, port_value: {port}"),
+        ("gateway.internal, port_value: 8080", f"127.0.0.1, port_value: {api.server_port}"),
+        ("otelcol.internal, port_value: 4317", f"{collector.address.host}, port_value: {collector.address.port}"),
+    ):
+        assert text.count(there) == 1
+        text = text.replace(there, here)
+    path = tmp_path_factory.mktemp("envoy-recipe") / "envoy.yaml"
+    path.write_text(text)
+    yield path, port
+    api.shutdown()
+    api.server_close()
+
+
+def test_envoy_finds_no_fault(config: tuple[Path, int]) -> None:
+    """``--mode validate``; nothing in it is deprecated."""
+    command = [str(envoy.binary()), "--mode", "validate", "--config-path", str(config[0])]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "eprecated" not in run.stderr
+
+
+def test_it_sends_what_paths_are_made_of(config: tuple[Path, int], collector: Collector, tmp_path: Path) -> None:
+    """Inbound and outbound span that hang together, the resource with tier, PoP and zone, and the response flags."""
+    path, port = config
+    command = demo.envoy_command(envoy.binary(), path, tmp_path / "envoy.log")
+    process = Process("Envoy", command, tmp_path / "envoy.out")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        process.wait_ready(lambda: _answers(url), 20)
+        headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+        answer = httpx.get(f"{url}/v1/balance", headers=headers)
+        inbound, outbound = collector.wait_for(TRACE, 2)
+    finally:
+        process.stop()
+    assert [one.place for one in (inbound, outbound)] == [("edge", SpanKind.SERVER), ("edge", SpanKind.CLIENT)]
+    assert inbound.span.parent_span_id.hex() == SPAN
+    assert outbound.span.parent_span_id == inbound.span.span_id
+    assert answer.text == f"00-{TRACE}-{outbound.span.span_id.hex()}-01"
+    wanted = {
+        "service.name": "edge-proxy",
+        "edgepath.pop": "fra",
+        "cloud.region": "eu-central-1",
+        "cloud.availability_zone": "eu-central-1a",
+        "deployment.environment.name": "production",
+    }
+    assert {key: inbound.resource.get(key) for key in wanted} == wanted
+    assert inbound.attributes["response_flags"] == "-"
+    assert inbound.attributes["http.status_code"] == "200"
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/", timeout=5).status_code == 200
+    except httpx.TransportError as error:
+        raise OSError(str(error)) from error

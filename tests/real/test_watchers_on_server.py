@@ -1,0 +1,143 @@
+"""Two watchers as processes on a real ClickHouse server, which is stopped and comes back, with a receiver that misbehaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alerts.memory import State, TableMemory
+from alerts.sli_views import sync
+from telemetry.store import schema
+from telemetry.store.address import ServerAddress
+from telemetry.store.server import ServerStore
+from tests.real.parts.clickhouse import ClickHouseServer
+from tests.unit.alerts.alerts_support import append_paths, make_slo, path_row, write
+from tests.unit.alerts.http_receiver import Receiver, receiving, until
+
+POLICY = """\
+apiVersion: edgepath/v1
+kind: BurnRatePolicy
+metadata: {name: quick}
+spec:
+  source: for this test
+  period: 30d
+  resolution: 5s
+  interval: 1s
+  delay: 0s
+  minBadEvents: 5
+  minBadPaths: 5
+  keepFiring: 2s
+  rules: [{severity: page, long: 30s, short: 10s, factor: 50}]
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Where pages go."""
+    with receiving() as server:
+        yield server
+
+
+@pytest.fixture
+def server_store(own_clickhouse: ClickHouseServer) -> Iterator[ServerStore]:
+    """A store on a server that may be killed."""
+    store = ServerStore(ServerAddress.parse(own_clickhouse.url))
+    try:
+        schema.apply(store)
+        yield store
+    finally:
+        store.close()
+
+
+class Watch:
+    """``edgepath watch`` as a process."""
+
+    def __init__(self, url: str, receiver: Receiver, folder: Path, name: str) -> None:
+        policy = write(folder / "policy.yaml", POLICY)
+        command = [sys.executable, "-c", "from telemetry.cli import main; main()", "watch", "--policy", str(policy)]
+        command += ["--state", str(folder / f"{name}.json"), "--interval", "0.5", "--blind-after", "5s"]
+        environment = {**os.environ, "EDGEPATH_CLICKHOUSE": url, "EDGEPATH_WEBHOOK": f"{receiver.url}/hook"}
+        self.log = folder / f"{name}.log"
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+
+    def ready(self) -> "Watch":
+        """Wait until it watches."""
+        until(lambda: "watching" in self.log.read_text(), 60)
+        return self
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it."""
+        self.process.send_signal(number)
+        self.process.wait(30)
+
+
+def feed(store: ServerStore, bad: int) -> None:
+    """Paths of now."""
+    now = time.time()
+    common = {"start": int(now * 10**9), "total_ns": 0, "stored": int(now * 1000), "arrived": int(now * 1000)}
+    append_paths(store, [path_row(**common)] * 10 + [path_row(outcome="edge_error", **common)] * bad)
+
+
+def test_two_watchers_page_once_whatever_happens_to_them(
+    own_clickhouse: ClickHouseServer, server_store: ServerStore, receiver: Receiver, tmp_path: Path
+) -> None:
+    """One is killed with the page on its way to a receiver that hangs; the other one delivers it, once, and resolves it."""
+    for later in (-20, 0):
+        sync(server_store, [make_slo()], 5, time.time() + later)
+    receiver.answers = [(0, {}), (503, {"Retry-After": "0"}), (429, {"Retry-After": "1"})]
+    watchers = [Watch(own_clickhouse.url, receiver, tmp_path, name).ready() for name in ("one", "two")]
+    try:
+        begun = time.monotonic()
+        while not receiver.bodies and time.monotonic() - begun < 60:
+            feed(server_store, 8)
+            time.sleep(0.5)  # the pace of the traffic
+        state = TableMemory(server_store).load()
+        assert len(state.outbox) == 1
+        logs = {w: w.log.read_text() for w in watchers}
+        owner = next(w for w in watchers if "PAGE edge-availability" in logs[w])
+        owner.stop(signal.SIGKILL)
+        until(lambda: receiver.taken != [], 120)
+        assert [b["kind"] for b in receiver.taken] == ["trigger"]
+        while len(receiver.taken) < 2 and time.monotonic() - begun < 240:
+            feed(server_store, 0)
+            time.sleep(0.5)  # as above
+        assert [b["kind"] for b in receiver.taken] == ["trigger", "resolve"]
+        assert len({b["dedup_key"] for b in receiver.taken}) == 1
+        until(lambda: TableMemory(server_store).load().outbox == (), 30)
+    finally:
+        for watcher in watchers:
+            if watcher.process.poll() is None:
+                watcher.stop()
+
+
+def test_the_log_of_states_on_a_real_server(server_store: ServerStore) -> None:
+    """The compare-and-set of two watchers: a version is written once."""
+    one, two = TableMemory(server_store), TableMemory(server_store)
+    assert one.load() == two.load() == State()
+    assert [one.save(State()), two.save(State())] == [True, False]
+    two.load()
+    assert two.save(State())
+
+
+def test_clickhouse_away_is_paged_and_resolved(
+    own_clickhouse: ClickHouseServer, server_store: ServerStore, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The server is gone for longer than --blind-after: one page that says so, and a resolve when it is back."""
+    assert server_store
+    watcher = Watch(own_clickhouse.url, receiver, tmp_path, "one").ready()
+    try:
+        until(lambda: TableMemory(server_store).load() is not None, 30)
+        own_clickhouse.kill()
+        until(lambda: receiver.taken != [], 150)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken] == [("trigger", "unreachable")]
+        own_clickhouse.start()
+        until(lambda: len(receiver.taken) == 2, 90)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken][1] == ("resolve", "unreachable")
+    finally:
+        watcher.stop()

@@ -1,0 +1,133 @@
+"""Files for Grafana and Prometheus: their shape, that their SQL runs, and that secrets stay out of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from alerts import policies, slos
+from alerts.rules import build
+from alerts.rules.dashboard import dashboard
+from telemetry.cli.slo import slo as command
+from telemetry.store.base import Store
+from tests.unit.alerts.alerts_support import T0, append_paths, path_row, write
+from tests.unit.alerts.test_openslo_objects import ALL, PROMETHEUS, SLO
+
+
+@pytest.fixture
+def made() -> dict[str, Any]:
+    """What is made of the shipped SLOs, parsed, by file name."""
+    texts = build.files(slos.load_catalog(), policies.load())
+    return {Path(n).name: yaml.safe_load(t) for n, t in texts.items()}
+
+
+def test_grafanas_rules_are_as_file_provisioning_reads_them(made: dict[str, Any]) -> None:
+    (group,) = made["edgepath-rules.yaml"]["groups"]
+    assert (group["orgId"], group["folder"], group["interval"]) == (1, "Edgepath", "10s")
+    titles = [r["title"] for r in group["rules"]]
+    assert titles == [
+        "edge-availability: page", "edge-availability: page (few requests)", "edge-availability: ticket",
+        "edge-latency: page", "edge-latency: page (few requests)", "edge-latency: ticket",
+    ]  # fmt: skip
+    assert len({r["uid"] for r in group["rules"]}) == 6
+    rule = group["rules"][0]
+    assert "grafana_alert" not in rule
+    kept = ("condition", "noDataState", "execErrState", "keepFiringFor")
+    assert [rule[k] for k in kept] == ["B", "KeepLast", "KeepLast", "5m"]
+    query, condition = rule["data"]
+    assert [query[k] for k in ("refId", "datasourceUid", "relativeTimeRange")] == [
+        "A",
+        "clickhouse",
+        {"from": 21_600, "to": 0},
+    ]
+    assert condition["datasourceUid"] == "-100"
+    assert [condition["model"][k] for k in ("type", "expression")] == ["math", "$A > 0.5"]
+    assert rule["labels"] == {"service": "edge", "slo": "edge-availability", "severity": "page"}
+    summary = "PAGE edge-availability {{ $labels.pop }}: the error budget burns, {{ $labels.environment }}"
+    assert rule["annotations"]["summary"] == summary
+
+
+def test_contact_points_and_routes_come_from_the_targets_without_their_secrets(tmp_path: Path) -> None:
+    found = slos.load_catalog([write(tmp_path / "a.yaml", "---\n".join(ALL))])
+    texts = {Path(n).name: yaml.safe_load(t) for n, t in build.files(found, policies.load()).items()}
+    points = texts["edgepath-contact-points.yaml"]["contactPoints"]
+    assert [(p["name"], p["receivers"][0]["type"], p["receivers"][0]["settings"]) for p in points] == [
+        ("on-call", "pagerduty", {"integrationKey": "$PAGERDUTY_KEY"}),
+        ("edgepath", "webhook", {"url": "$EDGEPATH_WEBHOOK", "httpMethod": "POST"}),
+    ]
+    (root,) = texts["edgepath-policies.yaml"]["policies"]
+    assert root["group_by"] == ["service", "environment", "severity"]
+    assert root["routes"][0]["object_matchers"] == [["edgepath_targets", "=~", "(.*,)?on-call(,.*)?"]]
+    rule = texts["edgepath-rules.yaml"]["groups"][0]["rules"][0]
+    assert (rule["labels"]["edgepath_targets"], rule["for"]) == ("on-call", "120s")
+
+
+def test_the_sql_of_every_rule_runs(store: Store, made: dict[str, Any]) -> None:
+    for rule in made["edgepath-rules.yaml"]["groups"][0]["rules"]:
+        assert store.query(rule["data"][0]["model"]["rawSql"]).rows == []
+
+
+def test_a_group_without_traffic_is_neither_well_nor_bad(store: Store) -> None:
+    """NULL, which Grafana takes for no data, which keeps the last state."""
+    from alerts.rules.verdict_sql import burn_sql  # noqa: PLC0415
+    from alerts.sli_views import sync  # noqa: PLC0415
+
+    (one, _), policy = slos.load(), policies.load()
+    sync(store, [one], 60, T0 - 60)
+    append_paths(store, [path_row()])
+    sql = [burn_sql(one, policy, "page", str(int(T0) + seconds)) for seconds in (60, 7200)]
+    assert [store.query(s).rows for s in sql] == [[("prod", "fra", 0.0)], [("prod", "fra", None)]]
+
+
+def test_the_dashboards_sql_runs(store: Store) -> None:
+    """With the datasource's macros and Grafana's variables filled in as they would be."""
+    board = dashboard(slos.load())
+    assert (board["uid"], board["schemaVersion"]) == ("edgepath-slo", 39)
+    filled = {
+        "${slo:singlequote}": "'edge-availability'", "$__timeFilter(bucket)": f"bucket >= toDateTime({int(T0)})",
+        "$__timeInterval(bucket)": "toStartOfInterval(bucket, INTERVAL 60 second)", "$__interval_s": "60",
+        "$__fromTime": f"toDateTime({int(T0)})", "$__toTime": f"toDateTime({int(T0) + 600})",
+    }  # fmt: skip
+    assert board["panels"][0]["title"] == "Error budgets"
+    for panel in board["panels"]:
+        sql = panel["targets"][0]["rawSql"]
+        for macro, text in filled.items():
+            sql = sql.replace(macro, text)
+        assert "$" not in sql
+        assert store.query(sql).rows == []
+
+
+def test_prometheus_rules(tmp_path: Path) -> None:
+    text = SLO.replace("  indicatorRef: reached\n", PROMETHEUS).split("  alertPolicies", maxsplit=1)[0]
+    found = slos.load_catalog([write(tmp_path / "a.yaml", text)])
+    texts = build.files(found, policies.load())
+    assert list(texts) == ["prometheus/edgepath-slos.yaml"]
+    recordings, alerts = yaml.safe_load(texts["prometheus/edgepath-slos.yaml"])["groups"]
+    assert recordings["rules"][0]["record"] == "edgepath:sli_error:ratio_rate5m"
+    assert recordings["rules"][0]["expr"] == (
+        '(sum(rate(http_requests_total{code=~"5.."}[5m])) or 0 * sum(rate(http_requests_total[5m]))) / '
+        "(sum(rate(http_requests_total[5m])) > 0)"
+    )
+    page = alerts["rules"][0]
+    assert page["expr"] == (
+        'edgepath:sli_error:ratio_rate1h{slo="charges"} > 0.01344 and edgepath:sli_error:ratio_rate5m{slo="charges"} > 0.01344 '
+        'and (edgepath:sli_bad:rate1h{slo="charges"} * 3600 >= 10)'
+    )
+    assert (page["keep_firing_for"], page["labels"]["severity"]) == ("5m", "page")
+
+
+def test_the_command_writes_and_checks(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    wrote = CliRunner().invoke(command, ["rules", "--out", out])
+    assert wrote.exit_code == 0, wrote.output
+    assert len(wrote.output.splitlines()) == 4
+    assert json.loads((tmp_path / "out/grafana/dashboards/edgepath-slo.json").read_text())["title"] == "Edgepath: SLOs"
+    assert (
+        "4 files are what the SLO files make" in CliRunner().invoke(command, ["rules", "--out", out, "--check"]).output
+    )
+    write(tmp_path / "out/grafana/provisioning/alerting/edgepath-rules.yaml", "")
+    answer = CliRunner().invoke(command, ["rules", "--out", out, "--check"])
+    assert "edgepath-rules.yaml: not what the SLO files make; mend it" in answer.output
