@@ -16,6 +16,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from telemetry.errors import UnavailableError
 from telemetry.feeds.base import Record, RecordBatch, batches_of
+from telemetry.feeds.kafka import receiving
 from telemetry.feeds.kafka.assignment import Change, Changes, Listener
 from telemetry.feeds.kafka.dead_letters import DeadLetterTopic
 from telemetry.feeds.kafka.errors import connecting, translated
@@ -123,7 +124,7 @@ class KafkaFeed:
             try:
                 if not consumer.partitions_for_topic(self._topic):
                     need_topic(self._kafka, self._topic)
-                self._by_batches = install(consumer, self._now_ms, self._look)
+                self._by_batches = install(consumer, self._now_ms, self._look) and receiving.install()
                 consumer.subscribe([self._topic], listener=Listener(self._changes))
             except BaseException:
                 consumer.close(autocommit=False, timeout_ms=1000)
@@ -360,7 +361,7 @@ class KafkaFeed:
     def _give(self, max_bytes: int) -> list[RecordBatch]:
         given: list[RecordBatch] = []
         room = max_bytes
-        while self._buffer and (not given or len(self._buffer[0].values[0]) <= room):
+        while self._buffer and (not given or self._buffer[0].first_size <= room):
             batch, rest = self._buffer.popleft().cut(room)
             if rest is not None:
                 self._buffer.appendleft(rest)
