@@ -44,7 +44,7 @@ class Servers:
         """
         java.need()
         # Else every consumer that is killed before it has compiled its engine begins anew.
-        subprocess.run([sys.executable, "-m", "telemetry.engine.warm"], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "telemetry.pipeline.warm"], cwd=ROOT, check=True, capture_output=True)
         try:
             self.kafka.prepare()
         except (ConfigurationError, UnavailableError) as error:
