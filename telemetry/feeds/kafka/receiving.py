@@ -1,8 +1,9 @@
 """kafka-python's way from the socket to an answer's bytes, replaced by one without detours.
 
-kafka-python 3 receives 4096 bytes a system call, joins them, copies them into the answer's buffer, and copies the records out
-of it twice: of what a fetch costs, that is more than half. Here up to a megabyte is received at once, goes into the answer's
-buffer, and the records are a view of that. A release that does it in another way is noticed by :func:`install`, and left as it is.
+kafka-python 3 receives 4096 bytes a system call, joins them, copies them into the answer's buffer, and copies the records
+out of it twice: of what a fetch costs, that is more than half. Here up to a megabyte is received at once, goes into the
+answer's buffer, and the records are a view of that. A release that does it in another way is noticed by :func:`install`,
+and left as it is.
 """
 
 import inspect
