@@ -22,6 +22,7 @@ from telemetry.pipeline.encodings import in_protobuf
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.pipeline.settings import PipelineSettings
+from telemetry.redaction import redact_text
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
@@ -284,7 +285,7 @@ class Pipeline:
         """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
         while self._rejected:
             record, reason = self._rejected[0]
-            self._feed.reject(replace(record, value=scrub(record.value)), reason)
+            self._feed.reject(replace(record, value=scrub(record.value)), redact_text(reason))
             _log.error("a record that cannot be decoded was put aside: %s", reason)
             self._rejected.popleft()
 
