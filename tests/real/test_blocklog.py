@@ -27,6 +27,7 @@ from tests.real.parts.clickhouse import ClickHouseServer
 from tests.support.blocklog_contract import BlockLogContract, log_of, logged, sums, tables_of
 from tests.support.log_blocks import TOPIC, block_of, path
 from tests.support.metrics_contract import MetricsContract
+from tests.support.verify_contract import VerifyBasics
 from tests.support.waiting import wait_until
 
 TABLES = ("path_log", "request_paths", "path_1m", "hop_1m", "late_spans", "corrections")
@@ -327,3 +328,7 @@ def test_the_server_is_killed_again_and_again(own_clickhouse: ClickHouseServer) 
             each.result(60)
     assert in_agreement(store, appenders) > 40
     store.close()
+
+
+class TestVerifyServer(VerifyBasics):
+    """Over the native protocol."""
