@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help faults
+.PHONY: run setup test test-unit test-real lint format bench redaction lock clean help faults faults-alerts
 
 run: setup ## start Edgepath with its demo: edgepath up --demo
 	$(BIN)/edgepath up --demo
@@ -35,7 +35,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "[4/5] edgepath itself"
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@echo "[5/5] the engine's compiled code, once for a version: half a minute"
-	@$(BIN)/python -m telemetry.engine.warm
+	@$(BIN)/python -m telemetry.pipeline.warm
 	@touch $@
 	@echo "ready: $(BIN)/edgepath"
 
@@ -58,6 +58,9 @@ lint: setup ## ruff and mypy --strict
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+faults-alerts: setup ## 100 incidents with faults in the alerting: none missed, one page each; COUNT=n for fewer
+	$(BIN)/python -m tests.faults_alerts $(COUNT)
 
 bench: setup ## measure; ratios against a baseline in the same run
 	$(BIN)/python -m tests.bench

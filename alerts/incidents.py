@@ -66,6 +66,7 @@ def _home(incidents: Incidents, change: PageEvent, group_seconds: float, now: fl
         key
         for key, incident in incidents.items()
         if place(incident.event) == place(change) and group_seconds > 0 and now - incident.joined <= group_seconds
+        if not change.drill
     ]
     return max(fitting, key=lambda key: incidents[key].joined, default=None)
 

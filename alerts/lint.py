@@ -25,19 +25,19 @@ def lint(slos: Sequence[Slo | PrometheusSlo], policy: Policy) -> list[Problem]:
         rules = rules_of(slo, policy)
         for rule in rules.rules:
             problems += [Problem(slo.file, path, f"{slo.name}: {text}") for path, text in _rule(slo, rule, policy)]
-        where = "spec.alertPolicies" if slo.alerting else "spec.objectives[0]"
-        floor = policy.min_bad_paths > 1 or policy.min_bad_events > 1
-        if floor and policy.sustained is None:
-            problems.append(
-                Problem(
-                    slo.file,
-                    where,
-                    f"{slo.name}: policy {policy.name} has a floor of {policy.min_bad_events.normalize():f} bad events and no "
-                    "rule under it: an outage that meets fewer requests never pages; give the policy a sustained: rule",
-                    note=True,
-                )
-            )
     return problems
+
+
+def notes(slos: Sequence[Slo | PrometheusSlo], policy: Policy) -> list[Problem]:
+    """What is worth knowing of ``slos`` under ``policy`` and stops nothing."""
+    floor = policy.min_bad_paths > 1 or policy.min_bad_events > 1
+    if not floor or policy.sustained is not None:
+        return []
+    text = (
+        f"policy {policy.name} has a floor of {policy.min_bad_events.normalize():f} bad events and no rule under it: an outage "
+        "that meets fewer requests never pages; give the policy a sustained: rule"
+    )
+    return [Problem(slo.file, "spec.objectives[0]", f"{slo.name}: {text}", note=True) for slo in slos]
 
 
 def rules_of(slo: Slo | PrometheusSlo, policy: Policy) -> Policy:

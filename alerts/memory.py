@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -94,6 +95,23 @@ class Memory(Protocol):
     def save(self, state: State) -> bool:
         """Write the state that follows the one loaded last; False if somebody else's came first. Raises as :meth:`load`."""
         ...
+
+
+def record(store: Store, events: Sequence[PageEvent]) -> None:
+    """Note events in ``alert_events``, for reports. The same event a second time changes nothing.
+
+    Raises:
+        StoreError, UnavailableError: it cannot be written now.
+    """
+    for e in events:
+        times = ", ".join(f"fromUnixTimestamp64Milli({round(t * 1000)}, 'UTC')" for t in (e.at, e.started))
+        columns = "at, started, kind, cause, dedup_key, slo, service, environment, value, severity, summary"
+        names = columns.split(", ")[2:]
+        values: dict[str, Parameter] = {name: str(getattr(e, name)) for name in names}
+        store.execute(
+            f"INSERT INTO alert_events ({columns}) SELECT {times}, {', '.join(f'{{{n}:String}}' for n in names)}",
+            values,
+        )
 
 
 def new_instance() -> str:

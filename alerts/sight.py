@@ -128,12 +128,9 @@ def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> 
     if not silent:
         return []
     if len(silent) == len(known) and len(known) > 1 and not seen.recent:
-        return [_silence(EVERYWHERE, None if counted is None else sum(counted.values()))]
-    return [_silence(place, None if counted is None else _of(counted, place)) for place in silent]
-
-
-def _of(counted: Mapping[Place, float], place: Place) -> float:
-    return counted.get(place, 0.0)
+        return [_silence(EVERYWHERE, sum(counted.values()) if counted else None)]
+    # A place that the counters do not know of may have lost them together with its spans: that is not "no traffic".
+    return [_silence(place, counted.get(place) if counted else None) for place in silent]
 
 
 def _silence(place: Place, counted: float | None) -> Blind:

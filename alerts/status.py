@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.burnrate import Counts, budget_left, burn_rate
+from alerts.burnrate import Counts, Policy, budget_left, burn_rate, exhausted_in
 from alerts.sli_reads import Group, covered_shares, read_windows
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
@@ -23,6 +23,8 @@ class BudgetStatus:
         sli: share of good events, None without events.
         budget_left: share of the budget left: 1 all, 0 none, negative when overspent; None without events.
         burn_1h: burn rate over the last hour, None without events in it.
+        exhausted_in: seconds until the budget is gone at that rate; 0 if it is, None if it lasts or nothing is known.
+        state, action: of the error-budget policy; empty without one.
     """
 
     slo: str
@@ -36,28 +38,34 @@ class BudgetStatus:
     sli: float | None
     budget_left: float | None
     burn_1h: float | None
+    exhausted_in: float | None = None
+    state: str = ""
+    action: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return dict(self.__dict__)
 
 
-def status(store: Store, slos: Sequence[Slo], now: float) -> list[BudgetStatus]:
+def status(store: Store, slos: Sequence[Slo], now: float, policy: Policy | None = None) -> list[BudgetStatus]:
     """The budgets of every group of every SLO, in order; an SLO without data has one line that says so.
 
     Raises:
         StoreError: ClickHouse refused it.
         UnavailableError: ClickHouse does not answer.
     """
-    windows = sorted({HOUR, *(slo.period_seconds for slo in slos)})
-    counts = read_windows(store, slos, windows, now)
+    # Of a calendar window, what has passed of it.
+    lengths = {slo.name: max(1, int(now - slo.since(now))) for slo in slos}
+    counts = read_windows(store, slos, {HOUR, *lengths.values()}, now)
     covered = covered_shares(store, slos, now)
     lines = []
     for slo in slos:
-        groups = sorted(g for g in counts if g.slo == slo.name and not counts[g][slo.period_seconds].empty)
+        groups = sorted(g for g in counts if g.slo == slo.name and not counts[g][lengths[slo.name]].empty)
         for group in groups or [Group(slo.name, "", slo.group_by, "")]:
             found = counts.get(group, {})
-            whole, hour = found.get(slo.period_seconds, Counts()), found.get(HOUR, Counts())
+            whole, hour = found.get(lengths[slo.name], Counts()), found.get(HOUR, Counts())
+            left, burn = budget_left(whole, slo.objective, covered[slo.name]), burn_rate(hour, slo.objective)
+            state = policy.budget_state(left) if policy else None
             lines.append(
                 BudgetStatus(
                     slo=slo.name,
@@ -69,8 +77,11 @@ def status(store: Store, slos: Sequence[Slo], now: float) -> list[BudgetStatus]:
                     good=whole.good,
                     total=whole.total,
                     sli=None if whole.empty else 1 - whole.bad_ratio,
-                    budget_left=budget_left(whole, slo.objective, covered[slo.name]),
-                    burn_1h=burn_rate(hour, slo.objective),
+                    budget_left=left,
+                    burn_1h=burn,
+                    exhausted_in=exhausted_in(left, burn, slo.period_seconds),
+                    state=state.name if state else "",
+                    action=state.action if state else "",
                 )
             )
     return lines

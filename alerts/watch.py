@@ -12,7 +12,7 @@ from alerts.decide import AlertState, Change, Verdict, judge, judge_sustained, s
 from alerts.drill_slo import DRILL, drill_policy
 from alerts.events import Lookups, resolved, triggered
 from alerts.incidents import regroup
-from alerts.memory import Alert, AlertKey, FileMemory, Memory, State
+from alerts.memory import Alert, AlertKey, FileMemory, Memory, State, record
 from alerts.notify import Notifier
 from alerts.observe import Observer, Seen
 from alerts.outage import AFTER_SECONDS, Outage, blind_event
@@ -49,6 +49,7 @@ class Watcher:
         counters: sight.Counters | None = None,
         drills: bool = False,
         blind_seconds: float = AFTER_SECONDS,
+        keep_events: bool = False,
     ) -> None:
         """Watch ``slos``.
 
@@ -65,6 +66,7 @@ class Watcher:
             counters: of the edge, to tell no traffic from no telemetry.
             drills: also watch what ``edgepath slo drill`` sends.
             blind_seconds: how long ClickHouse may be away before that is paged.
+            keep_events: note pages in ``alert_events``, for budget reports.
 
         Raises:
             ConfigurationError: the state file cannot be used.
@@ -86,6 +88,7 @@ class Watcher:
         self._outage = Outage(outage_file, blind_seconds) if blindness else None
         self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
+        self._record = keep_events
         self._sync_due: float | None = float("-inf") if sync_views else None
 
     def open_events(self) -> list[PageEvent]:
@@ -156,7 +159,15 @@ class Watcher:
         # Written down before anybody is told: whoever comes after a crash sends what was not.
         self._outbox.send(after.outbox)
         self._outbox.refresh(self.open_events(), now)
+        if self._record and events:
+            self._note(events)
         return events
+
+    def _note(self, events: Sequence[PageEvent]) -> None:
+        try:
+            record(self._store, events)
+        except EdgepathError as error:
+            _log.error("pages were sent, but could not be noted for budget reports: %s", error)
 
     def _sync(self, now: float) -> None:
         if self._sync_due is None or now < self._sync_due:

@@ -1,7 +1,7 @@
 """Loops over bytes and spans, compiled by numba: the one place that says how.
 
 Machine code is cached on disk, so that only the first start on a machine compiles, for about half a minute; ``python -m
-telemetry.engine.warm`` does it ahead of time. The cache lies beside the source, or in the user's cache directory where that
+telemetry.pipeline.warm`` does it ahead of time. The cache lies beside the source, or in the user's cache directory where that
 cannot be written (``EDGEPATH_CACHE`` names another one), in a folder that is named for the content of all modules that have
 compiled functions: numba itself would not notice that a function changed which was compiled into another module's.
 

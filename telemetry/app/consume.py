@@ -1,18 +1,27 @@
 """The Kafka consumer: request paths into a ClickHouse server. Scale out by starting more of them in one group."""
 
 import contextlib
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from telemetry.app.consumer_view import ConsumerView
 from telemetry.engine.settings import EngineSettings
-from telemetry.feeds.kafka import KafkaFeed
+from telemetry.feeds.kafka import KafkaFeed, KafkaSettings
+from telemetry.feeds.kafka.keying import Verdict
+from telemetry.observe.observer import Observer
 from telemetry.pipeline.pipeline import Pipeline, Status
 from telemetry.pipeline.settings import PipelineSettings
+from telemetry.pipeline.warm import warm
 from telemetry.store import schema
 from telemetry.store.address import ServerAddress
 from telemetry.store.server import ServerStore
 from telemetry.vocabulary import SPANS_TOPIC
+
+_log = logging.getLogger(__name__)
+_SLOW_SECONDS = 10.0
+_LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -20,24 +29,30 @@ class ConsumeSettings:
     """Settings of ``edgepath consume``.
 
     Attributes:
-        kafka: ``HOST:PORT[,HOST:PORT...]``.
+        kafka: how Kafka is reached; a mere ``HOST:PORT[,HOST:PORT...]`` is one in plain text.
         clickhouse: where paths go.
         topic: what is read.
         group: the consumer group.
         session_timeout_ms: a consumer that has been silent for so long has lost its partitions.
+        observe: (host, port) of metrics and probes over HTTP; None without.
+        drain_seconds: at the end, how long blocks may take to land.
         engine: settings of the engine.
     """
 
-    kafka: str
+    kafka: KafkaSettings | str
     clickhouse: ServerAddress
     topic: str = SPANS_TOPIC
     group: str = "edgepath"
     session_timeout_ms: int = 45_000
+    observe: tuple[str, int] | None = None
+    drain_seconds: float = 20.0
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
 def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[Callable[[], Status]], None]) -> None:
-    """Consume until ``stop`` is set; what is not stored by then is read again by who comes next.
+    """Consume until ``stop`` is set; then store and commit what is due, and leave the group.
+
+    What is still open is read again by who comes next.
 
     Args:
         settings: see there.
@@ -48,13 +63,37 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         ConfigurationError, UnavailableError: Kafka or ClickHouse cannot be used at the start. Later on they may come and go.
     """
     with contextlib.ExitStack() as parts:
+        observer = parts.enter_context(Observer(settings.observe, tuple(Verdict)))
+        # Before the group is joined: a member that compiles for half a minute would hold its partitions for nothing.
+        if (seconds := warm()) > _SLOW_SECONDS:
+            _log.warning("compiled the engine in %.0f s; this is done once for each version", seconds)
         store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
         feed = KafkaFeed(settings.kafka, settings.topic, settings.group, session_timeout_ms=settings.session_timeout_ms)
         feed.open()
         parts.callback(feed.close)
-        pipeline = Pipeline(feed, store, PipelineSettings(settings.engine), topic=settings.topic)
+        pipeline = Pipeline(
+            feed, store, PipelineSettings(settings.engine), topic=settings.topic, timings=observer.metrics
+        )
         parts.callback(pipeline.close)
+        view = ConsumerView(settings.topic, pipeline, feed)
+        observer.watch(view.look)
         ready(pipeline.status)
-        pipeline.run(stop)
+        with _looked_at(view, stop):
+            pipeline.run(stop)
+        pipeline.finish(settings.drain_seconds)
+
+
+@contextlib.contextmanager
+def _looked_at(view: ConsumerView, stop: threading.Event) -> Iterator[None]:
+    """Look now and then, whoever else does: what is wrong with the topic's keys must be in the log."""
+
+    def look() -> None:
+        while not stop.wait(_LOOK_SECONDS):
+            view.look()
+
+    thread = threading.Thread(target=look, name="edgepath-look", daemon=True)
+    thread.start()
+    yield
+    thread.join(_LOOK_SECONDS)

@@ -4,22 +4,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.kafka_options import kafka_options
 from telemetry.vocabulary import DEFAULT_TIERS, SPANS_TOPIC
 
 if TYPE_CHECKING:
+    from telemetry.feeds.kafka import KafkaSettings
     from telemetry.pipeline.pipeline import Status
 
 _EVERY_SECONDS = 10.0
 
 
 @click.command()
-@click.option(
-    "--kafka", required=True, metavar="HOST:PORT", envvar="EDGEPATH_KAFKA", help="Kafka; several with commas."
-)
+@kafka_options
 @click.option(
     "--clickhouse",
     required=True,
@@ -47,6 +48,21 @@ _EVERY_SECONDS = 10.0
     help="After so long without a word Kafka gives this consumer's partitions to others.",
 )
 @click.option(
+    "--observe",
+    default="off",
+    show_default=True,
+    metavar="HOST:PORT",
+    envvar="EDGEPATH_OBSERVE",
+    help="Prometheus metrics under /metrics, probes under /healthz and /readyz; each process needs a port of its own.",
+)
+@click.option(
+    "--drain-seconds",
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="When stopped: how long what is due may take to be stored. A second signal ends at once.",
+)
+@click.option(
     "--tiers",
     default=",".join(DEFAULT_TIERS),
     show_default=True,
@@ -59,13 +75,15 @@ _EVERY_SECONDS = 10.0
     help="Tier of components that do not name theirs, by service.name ('edge-*=edge'); may be repeated.",
 )
 def consume(
-    kafka: str,
+    kafka: "KafkaSettings",
     clickhouse: str,
     topic: str,
     group: str,
     grace: float,
     complete_grace: float,
     session_timeout: float,
+    observe: str,
+    drain_seconds: float,
     tiers: str,
     tier_of: tuple[str, ...],
 ) -> None:
@@ -73,7 +91,7 @@ def consume(
 
     The topic holds OTLP as `edgepath receive` or the OpenTelemetry Collector's Kafka exporter writes it, one trace in one
     partition. Messages that cannot be decoded go to TOPIC.dead with the reason. Offsets are committed after the paths are
-    stored; nothing is lost while ClickHouse is away.
+    stored; nothing is lost while ClickHouse is away. Spans that come after their path was stored restate it.
     """
     from telemetry.app.consume import ConsumeSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.consume import consume as run  # noqa: PLC0415
@@ -88,6 +106,8 @@ def consume(
         topic=topic,
         group=group,
         session_timeout_ms=round(session_timeout * 1000),
+        observe=_address(observe),
+        drain_seconds=drain_seconds,
         engine=EngineSettings(
             tiers=tiers_from(tiers, tier_of),
             grace_ms=round(grace * 1000),
@@ -96,14 +116,30 @@ def consume(
     )
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, partial(_stop, stopping))
 
     def ready(status: "Callable[[], Status]") -> None:
-        click.echo(f"consuming {topic} at {kafka} into {address}; Ctrl-C stops")
+        click.echo(f"consuming {topic} at {kafka.bootstrap} into {address}; Ctrl-C stops")
         threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
 
     run(settings, stopping, ready)
     click.echo("stopped")
+
+
+def _stop(stopping: threading.Event, number: int, _frame: object) -> None:
+    """The first signal stops in order, the second at once."""
+    stopping.set()
+    signal.signal(number, signal.SIG_DFL)
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """``HOST:PORT``, or ``off``."""
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is no HOST:PORT such as 127.0.0.1:9464, nor 'off'", param_hint="--observe")
+    return host.strip("[]"), int(port)
 
 
 def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:

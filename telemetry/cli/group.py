@@ -13,6 +13,7 @@ from telemetry.errors import EdgepathError
 _COMMANDS = {
     "up": ("telemetry.cli.up", "up", "Everything in one process; with --demo, something to look at."),
     "receive": ("telemetry.cli.receive", "receive", "Take OTLP and produce it to Kafka, keyed by trace id."),
+    "adapt": ("telemetry.cli.adapt", "adapt", "Turn access logs of NGINX and HAProxy into spans."),
     "consume": ("telemetry.cli.consume", "consume", "Assemble request paths from Kafka into ClickHouse."),
     "watch": ("telemetry.cli.watch", "watch", "Evaluate the SLOs and page when a budget burns."),
     "slo": ("telemetry.cli.slo", "slo", "Check SLO files; show what is left of the budgets."),

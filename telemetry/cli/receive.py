@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.kafka_options import kafka_options
 from telemetry.errors import EdgepathError
 from telemetry.vocabulary import METRICS_TOPIC, SPANS_TOPIC
 
 if TYPE_CHECKING:
+    from telemetry.feeds.kafka import KafkaSettings
     from telemetry.feeds.otlp import Counters, Snapshot
 
 _MIB = 1024 * 1024
 
 
 @click.command()
-@click.option(
-    "--kafka",
-    metavar="HOST:PORT",
-    required=True,
-    envvar="EDGEPATH_KAFKA",
-    show_envvar=True,
-    help="Kafka's bootstrap servers; several with commas between.",
-)
+@kafka_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option(
     "--grpc-port",
@@ -60,7 +55,7 @@ _MIB = 1024 * 1024
     help="Largest request; up to four times as much after decompression (HTTP).",
 )
 def receive(
-    kafka: str,
+    kafka: "KafkaSettings",
     host: str,
     grpc_port: int,
     http_port: int,
@@ -98,7 +93,7 @@ def receive(
 
 @contextmanager
 def _receiving(
-    kafka: str,
+    kafka: "KafkaSettings",
     host: str,
     grpc_port: int,
     http_port: int,
@@ -127,7 +122,7 @@ def _receiving(
             stack.callback(receiver.stop)
         click.echo(
             f"receiving OTLP: gRPC {host}:{over_grpc.port}, HTTP http://{host}:{over_http.port}/v1/traces; "
-            f"to Kafka {kafka}, topics {topic} and {metrics_topic}; Ctrl-C stops"
+            f"to Kafka {kafka.bootstrap}, topics {topic} and {metrics_topic}; Ctrl-C stops"
         )
         yield counters
 

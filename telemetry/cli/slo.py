@@ -1,24 +1,39 @@
 """``edgepath slo``: check SLO files, show error budgets."""
 
 import json
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from telemetry.cli.slo_backtest import backtest
+from telemetry.cli.slo_drill import drill
 from telemetry.cli.slo_rules import rules
+from telemetry.cli.slo_status import budget, status
 from telemetry.errors import EdgepathError
 
 
-@click.group()
+class _Told(click.Group):
+    """Our errors become one line and exit status 1, also when this group is called by itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgepathError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Told)
 def slo() -> None:
     """Service level objectives: check their files, show their error budgets, prove their alerts."""
 
 
 slo.add_command(backtest)
+slo.add_command(drill)
 slo.add_command(rules)
+slo.add_command(status)
+slo.add_command(budget)
 
 
 @slo.command()
@@ -39,13 +54,13 @@ def check(files: tuple[Path, ...], policy: str, clickhouse: str | None, data: Pa
     """
     from alerts import policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not check
     from alerts.document import ProblemsError, errors  # noqa: PLC0415
-    from alerts.lint import lint  # noqa: PLC0415
+    from alerts.lint import lint, notes  # noqa: PLC0415
 
     catalog, problems = slos.try_catalog(files or None)
     found: list[slos.Slo | slos.PrometheusSlo] = [*catalog.slos, *catalog.prometheus]
     try:
         rules = policies.load(policy)
-        problems += lint(found, rules)
+        problems += [*lint(found, rules), *notes(found, rules)]
         if clickhouse or data:
             from alerts.lint_data import lint_data  # noqa: PLC0415
             from telemetry.store import open_store  # noqa: PLC0415
@@ -57,8 +72,6 @@ def check(files: tuple[Path, ...], policy: str, clickhouse: str | None, data: Pa
                 store.close()
     except ProblemsError as error:
         problems += error.problems
-    except EdgepathError as error:
-        raise click.ClickException(str(error)) from error
     if as_json:
         told = {
             "ok": not errors(problems),
@@ -74,52 +87,3 @@ def check(files: tuple[Path, ...], policy: str, clickhouse: str | None, data: Pa
                 click.echo(f"ok  {s.name}  objective {s.objective.normalize():f}  {s.file}")
     if errors(problems):
         raise SystemExit(1)
-
-
-@slo.command()
-@click.option(
-    "--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="ClickHouse server: clickhouse://HOST:9000/DB."
-)
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store.")
-@click.option(
-    "--slos", "folder", type=click.Path(path_type=Path), help="SLO file or directory; the shipped ones if not given."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(clickhouse: str | None, data: Path | None, folder: Path | None, as_json: bool) -> None:
-    """Show how much of every error budget is left."""
-    from alerts import slos  # noqa: PLC0415
-    from alerts.status import status as read_status  # noqa: PLC0415
-    from telemetry.store import open_store  # noqa: PLC0415
-
-    try:
-        wanted = slos.load([folder] if folder else None)
-        store = open_store(clickhouse, data)
-        try:
-            lines = read_status(store, wanted, time.time())
-        finally:
-            store.close()
-    except EdgepathError as error:
-        raise click.ClickException(str(error)) from error
-    if as_json:
-        click.echo(json.dumps([line.to_dict() for line in lines], indent=2))
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from alerts.document import duration_text  # noqa: PLC0415
-
-    table = Table("SLO", "Group", "Objective", "Period", "Requests", "Good", "Budget left", "Burn 1h")
-    for line in lines:
-        left = "no data" if line.budget_left is None else f"{line.budget_left:.1%}"
-        table.add_row(
-            line.slo,
-            " ".join(part for part in (line.environment, line.value) if part),
-            line.objective,
-            duration_text(line.period_seconds),
-            f"{line.total:,.0f}",
-            "-" if line.sli is None else f"{line.sli:.4%}",
-            f"[red]{left}[/red]" if line.budget_left is not None and line.budget_left <= 0 else left,
-            "-" if line.burn_1h is None else f"{line.burn_1h:.1f}x",
-        )
-    # Into a pipe or a file, lines are not cut to 80 columns.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -26,12 +26,12 @@ def rules(files: tuple[Path, ...], out: Path, policy: str, datasource_uid: str, 
     Secrets stay environment variables of Grafana (edgepath/urlFrom: env:NAME becomes $NAME).
     """
     from alerts import policies, slos  # noqa: PLC0415 - grafanalib is not needed by the other commands
-    from alerts.document import ProblemsError, errors  # noqa: PLC0415
+    from alerts.document import ProblemsError  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
     from alerts.rules import build  # noqa: PLC0415
 
     catalog, chosen = slos.load_catalog(files or None), policies.load(policy)
-    if wrong := errors(lint([*catalog.slos, *catalog.prometheus], chosen)):
+    if wrong := lint([*catalog.slos, *catalog.prometheus], chosen):
         raise ProblemsError(wrong)
     made = build.files(catalog, chosen, datasource_uid)
     if check:

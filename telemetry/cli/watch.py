@@ -145,7 +145,8 @@ def watch(
       edgepath watch --clickhouse clickhouse://db:9000/edgepath --alertmanager http://am-1:9093 --alertmanager http://am-2:9093
     """
     from alerts import notify, policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not watch
-    from alerts.document import ProblemsError, errors  # noqa: PLC0415
+    from alerts.document import ProblemsError  # noqa: PLC0415
+    from alerts.edge_counters import EdgeCounters  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
     from alerts.memory import TableMemory  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
@@ -153,7 +154,7 @@ def watch(
 
     try:
         catalog, rules = slos.load_catalog([folder] if folder else None), policies.load(policy)
-        if problems := errors(lint(catalog.slos, rules)):
+        if problems := lint(catalog.slos, rules):
             raise ProblemsError(problems)
         notifiers: list[Notifier] = [notify.CallbackNotifier(lambda event: click.echo(event.text), _here())]
         notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
@@ -173,7 +174,9 @@ def watch(
             memory=TableMemory(store) if clickhouse and share_state else None,
             blindness=True,
             drills=True,
+            counters=EdgeCounters(store),
             blind_seconds=blind_after,
+            keep_events=True,
         )
         stopping = threading.Event()
         if not once:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -75,12 +75,24 @@ class KafkaBroker:
         directory: for settings, messages and the log; made if missing.
         port: where clients reach it; 0 finds a free one.
         cache: where the jars are kept; by default ``$XDG_CACHE_HOME/edgepath`` or ``~/.cache/edgepath``.
+        properties: lines of ``server.properties`` besides ours; they win.
+        format_options: options of the first start's ``StorageTool format``, e.g. ``--add-scram``.
     """
 
-    def __init__(self, directory: Path, port: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int = 0,
+        cache: Path | None = None,
+        *,
+        properties: str = "",
+        format_options: Sequence[str] = (),
+    ) -> None:
         self._directory = directory
         self._port = port
         self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepath"
+        self._properties = properties
+        self._format_options = format_options
         self._processes: Processes | None = None
 
     @property
@@ -130,6 +142,7 @@ class KafkaBroker:
                 controller=f"{LOOPBACK}:{controller.port}",
                 logs=(self._directory / "logs").resolve(),
             )
+            + self._properties.format(broker=self.bootstrap, controller=f"{LOOPBACK}:{controller.port}")
         )
         run = [
             java,
@@ -181,7 +194,7 @@ class KafkaBroker:
         # It may begin with a "-": as an argument of its own it would be taken for an option.
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
-            [*tool, "format", f"--cluster-id={cluster}", "-c", str(settings)],
+            [*tool, "format", f"--cluster-id={cluster}", "-c", str(settings), *self._format_options],
             capture_output=True,
             text=True,
             check=False,

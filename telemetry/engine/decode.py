@@ -26,16 +26,17 @@ from telemetry.engine.scan import (
 from telemetry.engine.spans import SPAN, SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.feeds.base import Record, RecordBatch
+from telemetry.redaction import redact_text
 
 Numbers = NDArray[np.int64]
 
 _CLEAN: Final[dict[int, Callable[[str], str]]] = {
-    NAME: normalize.text,
-    FLAGS: normalize.flags,
-    ROUTE: normalize.route,
+    NAME: lambda text: normalize.text(redact_text(text)),
+    FLAGS: lambda text: normalize.flags(redact_text(text)),
+    ROUTE: lambda text: normalize.route(redact_text(text)),
     METHOD: normalize.method,
-    PATH: normalize.path,
-    CLEAN_PATH: str,
+    PATH: lambda text: redact_text(normalize.path(text)),
+    CLEAN_PATH: redact_text,
 }
 _ROOM_KEPT: Final = 4 << 20
 _NOT_OTLP: Final = "not an OTLP TracesData message"
@@ -189,7 +190,9 @@ class Decoder:
         side: Any = self._fresh.side
         for number, (kind, begin, size) in enumerate(found):
             raw = (side if kind == CLEAN_PATH else data)[begin : begin + size].tobytes()
-            code = self._strings.code(_CLEAN[kind](raw.decode("utf-8", "replace")))
+            text = raw.decode("utf-8", "replace")
+            # Once for each distinct string: card numbers and secrets of senders that do not take them out themselves.
+            code = self._strings.code(_CLEAN[kind](text))
             codes[number] = code
             self._known.add(kind, raw, code)
         return codes

@@ -158,7 +158,7 @@ class OpenTraces:
             members, ends = members[np.repeat(closes, sizes)], np.cumsum(sizes[closes])
             paths = paths.only(closes)
             ripe, overdue = ripe[closes], overdue[closes]
-        spans = self._arena[members]
+        spans = self._copy(members)
         tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe)
         found = paths.paths
         self._emitted.add(
@@ -176,9 +176,15 @@ class OpenTraces:
             return None
         members, ends = self._members(ripe)
         traces = np.stack((self._traces["high"][ripe], self._traces["low"][ripe]), axis=1)
-        late = Late(traces, self._traces["block"][ripe], self._arena[members], ends)
+        late = Late(traces, self._traces["block"][ripe], self._copy(members), ends)
         tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe)
         return late
+
+    def _copy(self, members: Places) -> SpanArray:
+        """Spans out of the arena, as bytes: numpy would copy them field by field."""
+        whole = np.dtype((np.void, SPAN.itemsize))
+        copied: SpanArray = self._arena.view(whole)[members].view(SPAN)
+        return copied
 
     def _members(self, ripe: Places) -> tuple[Places, Places]:
         members = np.empty(int(self._traces["count"][ripe].sum()), dtype=np.int64)

@@ -17,6 +17,7 @@ _LONGEST: Final = 2000
 _ROUTE: Final = normalize.ROUTE_LENGTH
 _LONG_SEGMENT: Final = 40
 _LONG_NUMBER: Final = 13
+_CARD_DIGITS: Final = 10
 _TENTH: Final = (1 << 63) // 10
 _ALL: Final = float(1 << 56)
 _MOST: Final = weight.MOST
@@ -167,6 +168,8 @@ def path_into(data: Bytes, begin: Int, end: Int, out: Bytes, place: Int) -> Int:
             close += 1
         size = close - at - 1
         slash = data[at] == 0x2F
+        if not slash and digits >= _CARD_DIGITS:
+            return UNUSUAL  # what stands before the first slash is kept as it is: it must be looked through for card numbers
         if slash and (digits >= 3 or size >= _LONG_SEGMENT or (digits > 0 and digits == size)):
             for i in range(5):
                 out[place] = _ID[i]

@@ -70,6 +70,11 @@ class RecordBatch:
         return int(self.offsets[-1]) + 1
 
     @property
+    def first_size(self) -> int:
+        """How many bytes the first message has."""
+        return int(self.ends[0] - self.begins[0])
+
+    @property
     def values(self) -> list[bytes]:
         """The messages' bytes, copied."""
         return [self.data[a:b].tobytes() for a, b in zip(self.begins.tolist(), self.ends.tolist(), strict=True)]

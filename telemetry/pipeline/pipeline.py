@@ -16,6 +16,7 @@ from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record, RecordBatch
 from telemetry.feeds.otlp.intake import Signal
+from telemetry.feeds.otlp.redaction import scrub
 from telemetry.observe.model import NoTimings, Timings
 from telemetry.pipeline.encodings import in_protobuf
 from telemetry.pipeline.outbox import Outbox
@@ -283,7 +284,7 @@ class Pipeline:
         """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
         while self._rejected:
             record, reason = self._rejected[0]
-            self._feed.reject(record, reason)
+            self._feed.reject(replace(record, value=scrub(record.value)), reason)
             _log.error("a record that cannot be decoded was put aside: %s", reason)
             self._rejected.popleft()
 

@@ -24,6 +24,8 @@ from tests.support.otlp import number, text
 SEED: Final = 20
 SPANS_A_TRACE: Final = 9
 BATCH: Final = 500
+BETWEEN: Final = 64
+"""So many other traces come, at most, between two messages of one trace."""
 SPACING_NS: Final = 100_000  # 10,000 requests a second
 _MS: Final = 1_000_000
 _TIERS: Final = tuple(Tier)
@@ -68,27 +70,30 @@ def messages(shape: Shape, start_ns: int, seed: int = SEED) -> Iterator[tuple[in
     """Pairs of partition and message. Requests begin at ``start_ns``, 10,000 a second; copies at the same times again."""
     rnd = random.Random(seed)
     traces = [trace(rnd, start_ns + nth * SPACING_NS) for nth in range(shape.made)]
-    cut = _keyed(rnd, traces, shape.partitions) if shape.name == "keyed" else _batched(traces)
-    made = [(partition, message(spans), {span.trace_id for _, span in spans}) for partition, spans in cut]
+    partition_of = {spans[0][1].trace_id: nth % shape.partitions for nth, spans in enumerate(traces)}
+    made = [
+        (partition_of[spans[0][1].trace_id], message(spans), {span.trace_id for _, span in spans})
+        for spans in cut(shape.name, rnd, traces)
+    ]
     for _ in range(shape.copies):
         key = rnd.getrandbits(128)
         for partition, content, ids in made:
             yield partition, _renamed(content, ids, key)
 
 
-def _keyed(rnd: random.Random, traces: Iterable[list[Spanned]], partitions: int) -> Iterator[tuple[int, list[Spanned]]]:
+def cut(name: str, rnd: random.Random, traces: Iterable[list[Spanned]]) -> list[list[Spanned]]:
+    """The spans of each message, for messages of the shape ``name``."""
+    if name == "batch":
+        spans = [span for spans in traces for span in spans]
+        return [spans[at : at + BATCH] for at in range(0, len(spans), BATCH)]
+    parts: list[tuple[float, list[Spanned]]] = []
     for nth, spans in enumerate(traces):
-        at = 0
+        at, when = 0, float(nth)
         while at < len(spans):
             size = rnd.randint(1, 5)
-            yield nth % partitions, spans[at : at + size]
-            at += size
-
-
-def _batched(traces: Iterable[list[Spanned]]) -> Iterator[tuple[int, list[Spanned]]]:
-    spans = [span for spans in traces for span in spans]
-    for at in range(0, len(spans), BATCH):
-        yield 0, spans[at : at + BATCH]
+            parts.append((when, spans[at : at + size]))
+            at, when = at + size, when + rnd.uniform(1, BETWEEN)
+    return [spans for _, spans in sorted(parts, key=lambda part: part[0])]
 
 
 def _renamed(content: bytes, ids: Iterable[bytes], key: int) -> bytes:
@@ -100,15 +105,24 @@ def _renamed(content: bytes, ids: Iterable[bytes], key: int) -> bytes:
 
 def message(spans: Sequence[Spanned]) -> bytes:
     """One message; spans of one component share a resource."""
-    groups: dict[Place, list[Span]] = {}
-    for place, span in spans:
-        groups.setdefault(place, []).append(span)
     return TracesData(
         resource_spans=[
             ResourceSpans(resource=Resource(attributes=_resource(place)), scope_spans=[ScopeSpans(spans=group)])
-            for place, group in groups.items()
+            for place, group in _by_place(spans).items()
         ]
     ).SerializeToString()
+
+
+def in_message(spans: Sequence[Spanned]) -> list[Spanned]:
+    """The spans in the order in which they stand in their message."""
+    return [(place, span) for place, group in _by_place(spans).items() for span in group]
+
+
+def _by_place(spans: Sequence[Spanned]) -> dict[Place, list[Span]]:
+    groups: dict[Place, list[Span]] = {}
+    for place, span in spans:
+        groups.setdefault(place, []).append(span)
+    return groups
 
 
 def trace(rnd: random.Random, start_ns: int) -> list[Spanned]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.proxy import LoopThread, Proxy
+from tests.faults.servers import ROOT
 from tests.real.parts.clickhouse import ClickHouseServer
 from tests.real.parts.processes import Process
 
 EDGEPATH: Final = Path(sys.executable).with_name("edgepath")
-ROOT: Final = Path(__file__).parents[2]
 _READY: Final = "Ctrl-C stops"
 _BETWEEN_STARTS: Final = 0.5
 

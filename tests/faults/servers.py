@@ -3,8 +3,11 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from telemetry.demo.kafka_broker import KafkaBroker
@@ -13,6 +16,8 @@ from tests.faults.proxy import LOOPBACK, LoopThread
 from tests.real.parts import java
 from tests.real.parts.clickhouse import ClickHouseServer
 from tests.real.parts.missing import Missing
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 class Servers:
@@ -38,6 +43,8 @@ class Servers:
             Missing: this machine cannot have one of them.
         """
         java.need()
+        # Else every consumer that is killed before it has compiled its engine begins anew.
+        subprocess.run([sys.executable, "-m", "telemetry.engine.warm"], cwd=ROOT, check=True, capture_output=True)
         try:
             self.kafka.prepare()
         except (ConfigurationError, UnavailableError) as error:

@@ -19,18 +19,17 @@ pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
 
 SEED = int(os.environ.get("SEED", "1"))
 SETTING = Setting(
+    grace=1.5,
     session_timeout=4.0,
     window=SMALL_WINDOW,
     stale_blocks=SMALL_WINDOW // 5,
     mix=Mix(poison=0.1),
 )
 ROUNDS = {
-    "kill": (scenarios.kill,),
-    "zombie": (scenarios.zombie,),
-    "late-statement": (scenarios.late_statement,),
-    "answers-lost-and-cut-off": (scenarios.answer_lost, scenarios.cut_off),
-    "clickhouse-kill": (scenarios.cut, scenarios.clickhouse_kill),
-    "kafka-restart": (scenarios.kafka_restart, scenarios.rebalance),
+    "consumers killed and stopped": (scenarios.kill, scenarios.zombie),
+    "statements late and answers lost": (scenarios.late_statement, scenarios.answer_lost, scenarios.cut_off),
+    "ClickHouse killed": (scenarios.cut, scenarios.usurped, scenarios.clickhouse_kill),
+    "Kafka restarted": (scenarios.kafka_restart, scenarios.rebalance),
 }
 
 

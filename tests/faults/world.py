@@ -29,6 +29,8 @@ from tests.real.parts.clickhouse import database
 
 _TURN: Final = 0.05
 _LONG_AGO: Final = 3600
+# After its grace a trace is stored with the next flush, a second later at most.
+_LATE_SECONDS: Final = 1.7
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class World:
         chance: decides what breaks when.
         servers, traffic, consumers, store: the parts.
         directory: where the logs are.
+        topic: its name, which is the group's as well.
         faults: how many were done so far.
         exits: consumers that ended without being told to.
         problems: what a case saw that must not be, a line each.
@@ -85,18 +88,18 @@ class World:
         self.exits: list[Exit] = []
         self.problems: list[str] = []
         self.consumers: list[Consumer] = []
-        self._name = f"faults-{uuid.uuid4().hex[:10]}"
+        self.topic = f"faults-{uuid.uuid4().hex[:10]}"
         self._numbers = itertools.count(1)
         self._parts = contextlib.ExitStack()
-        self.directory = servers.directory / self._name
-        workload = Workload(seed, setting.grace + 2.5, min(0.3, setting.complete_grace / 2), setting.mix)
+        self.directory = servers.directory / self.topic
+        workload = Workload(seed, setting.grace + _LATE_SECONDS, min(0.3, setting.complete_grace / 2), setting.mix)
         self._workload = workload
         self._slos = load()
 
     def __enter__(self) -> "World":
         with contextlib.ExitStack() as parts:
             self.directory.mkdir(parents=True)
-            self.servers.kafka.create_topic(self._name, self.setting.partitions)
+            self.servers.kafka.create_topic(self.topic, self.setting.partitions)
             url = parts.enter_context(_forgiving(database(self.servers.clickhouse.url)))
             address = ServerAddress.parse(url)
             self._database = address.database
@@ -111,7 +114,7 @@ class World:
                 sync(self.store, self._slos, 60, now)
             if self.setting.window is not None:
                 self.set_window(self.setting.window)
-            self.traffic = Traffic(self.servers.kafka.bootstrap, self._name, self._workload, self.setting.rate)
+            self.traffic = Traffic(self.servers.kafka.bootstrap, self.topic, self._workload, self.setting.rate)
             parts.callback(self.traffic.close)
             parts.callback(self._end_consumers)
             for _ in range(self.setting.consumers):
@@ -131,8 +134,8 @@ class World:
         link = Link(self.servers.loop, self.servers.clickhouse)
         s = self.setting
         command = (
-            *(*s.command, "consume", "--kafka", self.servers.kafka.bootstrap, "--topic", self._name),
-            *("--group", self._name, "--grace", f"{s.grace:g}", "--complete-grace", f"{s.complete_grace:g}"),
+            *(*s.command, "consume", "--kafka", self.servers.kafka.bootstrap, "--topic", self.topic),
+            *("--group", self.topic, "--grace", f"{s.grace:g}", "--complete-grace", f"{s.complete_grace:g}"),
             *("--session-timeout", f"{s.session_timeout:g}"),
         )
         url = self.servers.url(self._database, link.native.port, link.http.port)
@@ -257,11 +260,11 @@ class World:
 
     def _committed(self) -> dict[int, int]:
         with self._admin() as admin:
-            offsets = admin.list_group_offsets([self._name])[self._name]
-        return {place.partition: told.offset for place, told in offsets.items() if place.topic == self._name}
+            offsets = admin.list_group_offsets([self.topic])[self.topic]
+        return {place.partition: told.offset for place, told in offsets.items() if place.topic == self.topic}
 
     def _ends(self) -> dict[int, int]:
-        places = [TopicPartition(self._name, partition) for partition in range(self.setting.partitions)]
+        places = [TopicPartition(self.topic, partition) for partition in range(self.setting.partitions)]
         with contextlib.closing(KafkaConsumer(bootstrap_servers=self.servers.kafka.bootstrap)) as consumer:
             return {place.partition: end for place, end in consumer.end_offsets(places).items() if end}
 
@@ -272,8 +275,8 @@ class World:
         consumer: Any = KafkaConsumer(bootstrap_servers=self.servers.kafka.bootstrap, consumer_timeout_ms=5000)
         with contextlib.closing(consumer):
             places = [
-                TopicPartition(f"{self._name}.dead", n)
-                for n in consumer.partitions_for_topic(f"{self._name}.dead") or ()
+                TopicPartition(f"{self.topic}.dead", n)
+                for n in consumer.partitions_for_topic(f"{self.topic}.dead") or ()
             ]
             if not places:
                 return []

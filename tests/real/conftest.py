@@ -9,8 +9,9 @@ from selenium import webdriver
 
 from tests.real.parts import chromium, clickhouse
 from tests.real.parts.kafka import kafka_broker
+from tests.real.parts.secure_kafka import secure_kafka
 
-__all__ = ["kafka_broker"]
+__all__ = ["kafka_broker", "secure_kafka"]
 
 HERE = Path(__file__).parent
 

@@ -1,5 +1,6 @@
 """``edgepath receive`` as a process of its own, with a real Kafka."""
 
+import os
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.feeds.base import Record
 from telemetry.feeds.kafka import KafkaFeed
+from tests.real.parts.secure_kafka import PASSWORD, USER, SecureKafka
 
 COMMAND = [sys.executable, "-c", "from telemetry.cli.receive import receive; receive(prog_name='edgepath receive')"]
 
@@ -78,3 +80,37 @@ def test_port_in_use(kafka_broker: KafkaBroker) -> None:
     assert done.stderr == (
         f"Error: port {port} on 127.0.0.1 is in use: stop what listens there, or choose another with --http-port\n"
     )
+
+
+def test_over_tls_with_a_password(secure_kafka: SecureKafka) -> None:
+    """The password comes from the environment; a wrong one ends it with one line that has the mend and not the password."""
+    topic = f"ours-{uuid.uuid4().hex[:8]}"
+    options = ["--kafka", secure_kafka.addresses["SASL_SSL"], "--kafka-security", "sasl_ssl", "--grpc-port", "0"]
+    options += ["--kafka-ca", str(secure_kafka.folder / "ca.pem"), "--topic", topic, "--metrics-topic", f"{topic}-m"]
+    options += ["--http-port", "0"]
+    login = os.environ | {"EDGEPATH_KAFKA_USER": USER, "EDGEPATH_KAFKA_PASSWORD": PASSWORD, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=login
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(3)]
+            assert lines[0].startswith(f"made topic {topic} with")
+            assert "receiving OTLP" in lines[2]
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    assert PASSWORD not in "".join(lines) + out + err
+    wrong = {**login, "EDGEPATH_KAFKA_PASSWORD": "xyzzy-wrong"}
+    for environment, said in (
+        (wrong, "does not accept the password of user alice"),
+        (os.environ, "set the variable EDGEPATH_KAFKA_USER"),
+    ):
+        done = subprocess.run(
+            [*COMMAND, *options], capture_output=True, text=True, timeout=60, check=False, env=dict(environment)
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert said in done.stderr
+        assert "xyzzy" not in done.stdout + done.stderr

@@ -72,7 +72,7 @@ def by_watch(store: Store, slo: Slo, policy: Policy, now: int) -> dict[str, bool
     """Which severities fire."""
     counts = read_windows(store, [slo], policy.windows, now).get(Group(slo.name, "prod", "pop", "fra"), {})
     found: dict[str, bool] = {
-        severity: any(
+        str(severity): any(
             judge(policy, r, slo.objective, counts[r.long_seconds], counts[r.short_seconds]).fires
             for r in policy.rules
             if r.severity == severity

@@ -14,6 +14,7 @@ from telemetry.domain.spans import Span, sane_times
 from telemetry.domain.tiers import Tiers
 from telemetry.domain.weight import from_tracestate
 from telemetry.feeds.base import Record
+from telemetry.redaction import redact_text
 
 Attributes = Mapping[str, AnyValue]
 _INT64 = range(-(2**63), 2**63)
@@ -63,7 +64,7 @@ def _span(span: OtlpSpan, resource: Attributes, record: Record, tiers: Tiers, fo
     start, duration = sane_times(span.start_time_unix_nano, span.end_time_unix_nano)
     status = _number(own, names.STATUS)
     status = status if 0 <= status <= 999 else 0
-    component = normalize.text(_text(resource, (names.SERVICE_NAME,)))
+    component = _name(_text(resource, (names.SERVICE_NAME,)))
     route = _text(own, names.ROUTE)
     pop = _text(resource, (names.POP,)) or _text(resource, names.ZONE) or _text(own, names.ZONE)
     return Span(
@@ -74,15 +75,15 @@ def _span(span: OtlpSpan, resource: Attributes, record: Record, tiers: Tiers, fo
         start_ns=start,
         duration_ns=duration,
         component=component,
-        tier=tiers.resolve(normalize.text(_text(resource, (names.TIER,))), component),
-        pop=normalize.text(pop),
-        region=normalize.text(_text(resource, names.REGION)),
-        environment=normalize.text(_text(resource, names.ENVIRONMENT)),
+        tier=tiers.resolve(_name(_text(resource, (names.TIER,))), component),
+        pop=_name(pop),
+        region=_name(_text(resource, names.REGION)),
+        environment=_name(_text(resource, names.ENVIRONMENT)),
         status=status,
-        flags=normalize.flags(_text(own, names.RESPONSE_FLAGS)),
-        error=normalize.error(_text(own, names.ERROR_TYPE), span.status.code, status),
-        route=normalize.route(route),
-        path="" if route else normalize.path(_text(own, (*names.URL_PATH, *names.URL_FULL))),
+        flags=normalize.flags(redact_text(_text(own, names.RESPONSE_FLAGS))),
+        error=normalize.error(redact_text(_text(own, names.ERROR_TYPE)), span.status.code, status),
+        route=normalize.route(redact_text(route)),
+        path="" if route else redact_text(normalize.path(_text(own, (*names.URL_PATH, *names.URL_FULL)))),
         method=normalize.method(_text(own, names.METHOD)),
         side_call=any(name in own for name in names.SIDE_CALL),
         weight=from_tracestate(span.trace_state),
@@ -90,6 +91,10 @@ def _span(span: OtlpSpan, resource: Attributes, record: Record, tiers: Tiers, fo
         arrival_ms=record.arrival_ms,
         offset=record.offset,
     )
+
+
+def _name(text: str) -> str:
+    return normalize.text(redact_text(text))
 
 
 def _first_of_each(attributes: Iterable[KeyValue]) -> Attributes:

@@ -34,9 +34,11 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "telemetry.store": (*_CORE, "telemetry.domain"),
     "telemetry.blocklog": (*_CORE, "telemetry.domain", "telemetry.store"),
     "telemetry.feeds": (*_CORE, "telemetry.compiled", "telemetry.domain", "telemetry.redaction"),
+    "telemetry.adapt": (*_CORE, "telemetry.redaction"),
     "telemetry.engine": (
         *_CORE,
         "telemetry.compiled",
+        "telemetry.redaction",
         "telemetry.domain",
         "telemetry.store",
         "telemetry.blocklog.model",

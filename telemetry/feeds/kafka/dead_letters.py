@@ -9,6 +9,7 @@ from kafka.errors import MessageSizeTooLargeError
 
 from telemetry.feeds.base import Record
 from telemetry.feeds.kafka.errors import dispose, translated
+from telemetry.feeds.kafka.settings import KafkaSettings
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS, ensure_topic
 from telemetry.vocabulary import DEAD_LETTER_SUFFIX
 
@@ -25,14 +26,14 @@ class DeadLetterTopic:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaSettings | str,
         topic: str,
         *,
         timeout_seconds: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = topic + DEAD_LETTER_SUFFIX
-        self._bootstrap = bootstrap
+        self._kafka = KafkaSettings.of(kafka)
         self._topic = topic
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
@@ -51,7 +52,7 @@ class DeadLetterTopic:
             ("offset", b"%d" % record.offset),
             ("arrival_ms", b"%d" % record.arrival_ms),
         ]
-        with translated(self._bootstrap, f"write to topic {self.name}"):
+        with translated(self._kafka, f"write to topic {self.name}"):
             producer = self._open()
             try:
                 self._send(producer, record.value, headers)
@@ -66,10 +67,10 @@ class DeadLetterTopic:
 
     def _open(self) -> Any:
         if self._producer is None:
-            ensure_topic(self._bootstrap, self.name, 1, {"max.message.bytes": str(_MESSAGE_BYTES)})
+            ensure_topic(self._kafka, self.name, 1, {"max.message.bytes": str(_MESSAGE_BYTES)})
             timeout_ms = round(self._timeout_seconds * 1000)
             self._producer = KafkaProducer(
-                bootstrap_servers=self._bootstrap.split(","),
+                **self._kafka.client(),
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
                 acks="all",
                 # An idempotent producer is of no use any more after a message that was too large; twice does no harm here.

@@ -16,8 +16,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from telemetry.errors import EdgepathError, MalformedError, UnavailableError
-from telemetry.feeds.kafka.errors import dispose, translate, translated
+from telemetry.feeds.kafka.errors import connecting, dispose, translate, translated
 from telemetry.feeds.kafka.partitions import key_of, partitions_of
+from telemetry.feeds.kafka.settings import KafkaSettings
 from telemetry.feeds.kafka.split import Kind, Message, by_partition, groups_of, messages
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
 from telemetry.feeds.sink import PartialError
@@ -34,7 +35,7 @@ class KafkaSink:
     """Writes requests to a topic. ``accept`` returns when all in-sync replicas have all of it.
 
     Args:
-        bootstrap: ``HOST:PORT[,HOST:PORT...]``.
+        kafka: how the cluster is reached; a mere ``HOST:PORT[,HOST:PORT...]`` is one in plain text.
         topic: must exist.
         kind: spans go by their trace, metrics go anywhere.
         timeout_seconds: how long Kafka may take for a request before its sender is told to come again. Less than the 10 s
@@ -44,14 +45,14 @@ class KafkaSink:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaSettings | str,
         topic: str,
         kind: Kind = Kind.SPANS,
         *,
         timeout_seconds: float = 8.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = KafkaSettings.of(kafka)
         self._topic = topic
         self._kind = kind
         self._timeout_seconds = timeout_seconds
@@ -85,12 +86,12 @@ class KafkaSink:
         """
         producer = self._producer
         if producer is None:
-            raise UnavailableError(f"the connection to Kafka at {self._bootstrap} is closed")
-        with translated(self._bootstrap, f"write to topic {self._topic}"):
+            raise UnavailableError(f"the connection to Kafka at {self._kafka.bootstrap} is closed")
+        with translated(self._kafka, f"write to topic {self._topic}"):
             partitions = sorted(producer.partitions_for(self._topic))
         parts, too_large = self._cut(payload, partitions)
         deadline = self._monotonic() + self._timeout_seconds + 1
-        with translated(self._bootstrap, f"write to topic {self._topic}"):
+        with translated(self._kafka, f"write to topic {self._topic}"):
             futures = [
                 producer.send(self._topic, value=message.value, key=_key(message, self._kind), partition=partition)
                 for partition, message in parts
@@ -100,7 +101,7 @@ class KafkaSink:
                 future.get(timeout=max(0.0, deadline - self._monotonic()))
             except KafkaError as error:
                 self._renew(producer, error)
-                raise _retryable(translate(error, self._bootstrap, f"write to topic {self._topic}")) from error
+                raise _retryable(translate(error, self._kafka, f"write to topic {self._topic}")) from error
         if too_large:
             raise PartialError(
                 f"{too_large} {self._kind.items} larger than a Kafka message of {self._limit} bytes were dropped",
@@ -109,9 +110,9 @@ class KafkaSink:
 
     def _connect(self) -> Any:
         timeout_ms = round(self._timeout_seconds * 1000)
-        with translated(self._bootstrap, f"write to topic {self._topic}"):
+        with connecting(self._kafka, f"write to topic {self._topic}"):
             producer = KafkaProducer(
-                bootstrap_servers=self._bootstrap.split(","),
+                **self._kafka.client(),
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
                 enable_idempotence=True,  # with it: acks=all, and a retry inside the client is never a second message
                 acks="all",

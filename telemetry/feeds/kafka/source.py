@@ -16,13 +16,15 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from telemetry.errors import UnavailableError
 from telemetry.feeds.base import Record, RecordBatch, batches_of
+from telemetry.feeds.kafka import receiving
 from telemetry.feeds.kafka.assignment import Change, Changes, Listener
 from telemetry.feeds.kafka.dead_letters import DeadLetterTopic
-from telemetry.feeds.kafka.errors import translated
+from telemetry.feeds.kafka.errors import connecting, translated
 from telemetry.feeds.kafka.fetched import GROUP_BYTES, BadBatchError, install
 from telemetry.feeds.kafka.keying import Keying, KeySample
 from telemetry.feeds.kafka.record_sets import keys_of
-from telemetry.feeds.kafka.topics import BOOTSTRAP_MS
+from telemetry.feeds.kafka.settings import KafkaSettings
+from telemetry.feeds.kafka.topics import BOOTSTRAP_MS, need_topic
 
 _log: Final = logging.getLogger(__name__)
 _FETCH_RECORDS: Final = 2000
@@ -52,7 +54,7 @@ class KafkaFeed:
     that it has seen.
 
     Args:
-        bootstrap: ``HOST:PORT[,HOST:PORT...]``.
+        kafka: how the cluster is reached; a mere ``HOST:PORT[,HOST:PORT...]`` is one in plain text.
         topic: what to read.
         group: the consumer group.
         session_timeout_ms: a member that has been silent for so long has lost its partitions.
@@ -65,7 +67,7 @@ class KafkaFeed:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaSettings | str,
         topic: str,
         group: str,
         *,
@@ -73,7 +75,7 @@ class KafkaFeed:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = KafkaSettings.of(kafka)
         self._topic = topic
         self._group = group
         self._session_timeout_ms = session_timeout_ms
@@ -91,7 +93,7 @@ class KafkaFeed:
         self._tries: dict[
             int, tuple[int, int]
         ] = {}  # by partition: the offset of a bad batch, and how often it was met
-        self._dead_letters = DeadLetterTopic(bootstrap, topic)
+        self._dead_letters = DeadLetterTopic(self._kafka, topic)
 
     def open(self) -> None:
         """Connect, and ask to join the group; the first polls do the joining.
@@ -99,9 +101,9 @@ class KafkaFeed:
         Raises:
             UnavailableError, ConfigurationError: Kafka does not answer, refuses, or has no such topic.
         """
-        with translated(self._bootstrap, f"read topic {self._topic}"):
+        with connecting(self._kafka, f"read topic {self._topic}"):
             consumer = KafkaConsumer(
-                bootstrap_servers=self._bootstrap.split(","),
+                **self._kafka.client(),
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
                 group_id=self._group,
                 enable_auto_commit=False,
@@ -121,10 +123,8 @@ class KafkaFeed:
             )
             try:
                 if not consumer.partitions_for_topic(self._topic):
-                    raise UnavailableError(
-                        f"Kafka at {self._bootstrap} has no topic {self._topic}: create it, or start `edgepath receive`"
-                    )
-                self._by_batches = install(consumer, self._now_ms, self._look)
+                    need_topic(self._kafka, self._topic)
+                self._by_batches = install(consumer, self._now_ms, self._look) and receiving.install()
                 consumer.subscribe([self._topic], listener=Listener(self._changes))
             except BaseException:
                 consumer.close(autocommit=False, timeout_ms=1000)
@@ -187,7 +187,7 @@ class KafkaFeed:
         if not wanted or self._consumer is None:
             return
         try:
-            with translated(self._bootstrap, f"commit offsets of group {self._group}"):
+            with translated(self._kafka, f"commit offsets of group {self._group}"):
                 self._consumer.commit(
                     {
                         TopicPartition(self._topic, partition): OffsetAndMetadata(offset, "", -1)
@@ -286,7 +286,7 @@ class KafkaFeed:
 
     def _committed(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)
-        with translated(self._bootstrap, f"read the offsets of group {self._group}"):
+        with translated(self._kafka, f"read the offsets of group {self._group}"):
             committed = self._consumer.committed(place, timeout_ms=_REQUEST_MS)
             if committed is None:
                 committed = self._consumer.beginning_offsets([place], timeout_ms=_REQUEST_MS)[place]
@@ -299,7 +299,7 @@ class KafkaFeed:
         # What is fetched is decoded as it is taken: no more at once than the caller has room for.
         most = min(max(max_bytes // GROUP_BYTES, 1), _FETCH_GROUPS) if self._by_batches else _FETCH_RECORDS
         fetched: Mapping[Any, Sequence[Any]] = {}
-        with translated(self._bootstrap, f"read topic {self._topic}"):
+        with translated(self._kafka, f"read topic {self._topic}"):
             held = self._consumer.assignment() if paused else ()
             for place in held:
                 with suppress(KeyError):  # lost between the two statements
@@ -336,7 +336,7 @@ class KafkaFeed:
         place = TopicPartition(self._topic, bad.partition)
         if not bad.offset < error.next_offset <= (self._consumer.highwater(place) or 0):
             raise UnavailableError(
-                f"Kafka at {self._bootstrap} gives what is damaged: {error}; see the broker's log files"
+                f"Kafka at {self._kafka.bootstrap} gives what is damaged: {error}; see the broker's log files"
             )
         self.reject(bad, f"a batch of messages that cannot be decoded: {error.reason}")
         _log.error("topic %s: %s; it was put aside", self._topic, error)
@@ -361,7 +361,7 @@ class KafkaFeed:
     def _give(self, max_bytes: int) -> list[RecordBatch]:
         given: list[RecordBatch] = []
         room = max_bytes
-        while self._buffer and (not given or len(self._buffer[0].values[0]) <= room):
+        while self._buffer and (not given or self._buffer[0].first_size <= room):
             batch, rest = self._buffer.popleft().cut(room)
             if rest is not None:
                 self._buffer.appendleft(rest)

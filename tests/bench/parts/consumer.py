@@ -1,87 +1,45 @@
-"""The whole consumer without servers: records of a file through the pipeline into the embedded store, roll-ups and SLIs.
+"""``edgepath consume`` between a real Kafka and a real ClickHouse server: what a backlog takes until its paths are stored."""
 
-The store is in the same process, so its work counts here; with a server it would not (see the part ``servers``).
-"""
-
-import contextlib
-import itertools
-import time
 from pathlib import Path
 
-from alerts import policies, sli_views, slos
-from telemetry.engine.engine import Engine
-from telemetry.engine.settings import EngineSettings
-from telemetry.pipeline.pipeline import Pipeline, PipelineSettings
-from telemetry.store import schema
-from telemetry.store.base import Store
-from telemetry.store.chdb import ChdbEngine
-from telemetry.store.embedded import EmbeddedStore
-from tests.bench import workload
-from tests.bench.measure import Series, cpu, peak_rss, per_cpu_second
-from tests.bench.parts.records import FileFeed, records
-
-_HOUR_MS = 3_600_000
-_DRAIN_SECONDS = 60.0
+from tests.bench import servers
+from tests.bench.consuming import Took, consuming, memory_mib
+from tests.bench.load import Load
+from tests.bench.measure import Series
 
 
 def batch(folder: Path) -> dict[str, Series]:
-    """500-span messages, one partition."""
-    return _consume(folder, workload.BATCHES)
+    """500-span messages, one partition; as they are and in two compressions."""
+    load, warm = Load("batch", 2_000), Load("batch", 500, seed=1)
+    found: dict[str, Series] = {}
+    with consuming(servers.of(folder), folder, warm, partitions=1) as setup:
+        found |= _figures("consumer.batch", setup.consume(load, 60))
+        found["consumer.rss_mb"] = Series("MiB", (memory_mib(setup.consumers[0].pid),))
+        for codec in ("lz4", "zstd"):
+            found |= _figures(f"consumer.batch.{codec}", setup.consume(load, 30, codec))
+    return found
 
 
 def keyed(folder: Path) -> dict[str, Series]:
-    """Small messages of one trace each, several partitions."""
-    return _consume(folder, workload.KEYED)
+    """Messages of 1 to 5 spans of one trace, several partitions."""
+    load, warm = Load("keyed", 2_000), Load("keyed", 500, seed=1)
+    with consuming(servers.of(folder), folder, warm, partitions=4) as setup:
+        found = _figures("consumer.keyed", setup.consume(load, 20))
+        found["consumer.keyed.rss_mb"] = Series("MiB", (memory_mib(setup.consumers[0].pid),))
+    return found
 
 
-def with_slos(store: Store) -> None:
-    """The schema, and the views that count the shipped SLOs."""
-    schema.apply(store)
-    sli_views.sync(store, slos.load(), policies.load().resolution_seconds, time.time())
+def two(folder: Path) -> dict[str, Series]:
+    """Two consumers in a group; two partitions."""
+    load, warm = Load("batch", 2_000), Load("batch", 500, seed=1)
+    with consuming(servers.of(folder), folder, warm, partitions=2, consumers=2) as setup:
+        return _figures("consumer.two", setup.consume(load, 60))
 
 
-def _warm(chdb: ChdbEngine, folder: Path, shape: workload.Shape) -> None:
-    """What a process does only once: load code, compile expressions."""
-    engine = Engine(chdb, EngineSettings(), topic="warm", writer="bench")
-    engine.assign(0, next_offset=0, next_block=1)
-    for _ in range(3):
-        engine.ingest([record for record in itertools.islice(records(folder, shape), 20) if record.partition == 0])
-    engine.shut()
-
-
-def _consume(folder: Path, shape: workload.Shape) -> dict[str, Series]:
-    with contextlib.ExitStack() as parts:
-        chdb = ChdbEngine(folder / f"consumer-{shape.name}-{time.monotonic_ns()}", "edgepath")
-        parts.callback(chdb.close)
-        store = EmbeddedStore(chdb, owns_engine=False)
-        with_slos(store)
-        feed = FileFeed(folder, shape)
-        # At the end of the file an hour passes at once: what is still open closes.
-        pipeline = Pipeline(
-            feed,
-            store,
-            chdb,
-            PipelineSettings(EngineSettings()),
-            topic="bench",
-            wall_ms=lambda: time.time_ns() // 1_000_000 + (_HOUR_MS if feed.ended else 0),
-        )
-        parts.callback(pipeline.close)
-        _warm(chdb, folder, shape)
-        begun = time.monotonic()
-        with cpu() as used:
-            if not pipeline.drain(_DRAIN_SECONDS):
-                raise AssertionError(f"not everything landed: {pipeline.status()}")
-        wall = time.monotonic() - begun
-        stored = store.query("SELECT count(), sum(spans), countIf(complete) FROM request_paths").rows[0]
-        expected = shape.spans // workload.SPANS_A_TRACE
-        if stored[:2] != (expected, shape.spans):
-            raise AssertionError(
-                f"{stored[0]} paths of {stored[1]} spans are stored, sent were {expected} of {shape.spans}"
-            )
-    name = f"consumer.{shape.name}"
+def _figures(name: str, took: Took) -> dict[str, Series]:
     return {
-        f"{name}.spans_per_cpu_second": per_cpu_second(shape.spans, used),
-        f"{name}.spans_per_second": Series("spans/s", (shape.spans / wall,)),
-        f"{name}.complete": Series("of paths", (stored[2] / stored[0],)),
-        ("consumer.rss_mb" if shape is workload.BATCHES else f"{name}.rss_mb"): peak_rss(),
+        f"{name}.spans_per_cpu_second": Series("spans/CPU s", (took.spans / took.consumer,)),
+        f"{name}.spans_per_second": Series("spans/s", (took.spans / took.wall,)),
+        f"{name}.server_cpu_us_per_span": Series("CPU us", (took.server / took.spans * 1e6,)),
+        f"{name}.broker_cpu_us_per_span": Series("CPU us", (took.broker / took.spans * 1e6,)),
     }

@@ -1,70 +1,83 @@
-"""The engine's steps: decode alone, assemble alone, and from bytes to closed blocks; and what a statement costs at least."""
+"""The engine's steps: decode alone, assemble alone, and from records to frozen blocks."""
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from telemetry.engine.columns import Strings
+import numpy as np
 
+from telemetry.blocklog.model import Block
 from telemetry.domain.tiers import Tiers
 from telemetry.engine.decode import Decoder
 from telemetry.engine.engine import Engine
 from telemetry.engine.paths import assemble
+from telemetry.engine.rows import ROW_TYPES
 from telemetry.engine.settings import EngineSettings
-from telemetry.feeds.base import Record
-from telemetry.store.chdb import ChdbEngine
+from telemetry.engine.strings import Strings
+from telemetry.feeds.base import RecordBatch
 from tests.bench import workload
 from tests.bench.measure import Series, cpu, per_cpu_second
 from tests.bench.parts.records import records
 
-_STATEMENTS = 20
-_SMALL = 10_000
+
+class NoPast:
+    """Nothing was emitted before."""
+
+    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002
+        """None of them."""
+        return {}
+
+    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002
+        """None of them."""
+        return ROW_TYPES.empty_table()
 
 
 def run(folder: Path) -> dict[str, Series]:
     """Figures of both shapes."""
     found: dict[str, Series] = {}
-    with contextlib.closing(ChdbEngine(folder / "engine")) as chdb:
-        for shape in workload.SHAPES:
-            whole = list(records(folder, shape))
-            # One statement, one partition: what the engine does with a micro-batch.
-            whole = [Record(0, place, r.arrival_ms, r.value) for place, r in enumerate(whole)]
-            found |= {
-                f"engine.{shape.name}.{name}": series for name, series in _steps(chdb, whole, shape.spans).items()
-            }
+    for shape in workload.SHAPES:
+        batch = whole(folder, shape)
+        _steps(batch, shape.spans)  # what is done only once: compiled code, the words of the attributes
+        found |= {f"engine.{shape.name}.{name}": series for name, series in _steps(batch, shape.spans).items()}
     return found
 
 
-def _steps(chdb: ChdbEngine, whole: Sequence[Record], spans: int) -> dict[str, Series]:
-    strings, tiers = Strings(), Tiers()
+def whole(folder: Path, shape: workload.Shape) -> RecordBatch:
+    """All messages of a shape as one batch of one partition."""
+    sent = list(records(folder, shape))
+    arrivals = np.array([r.arrival_ms for r in sent], dtype=np.int64)
+    return RecordBatch.of(0, [r.value for r in sent], np.arange(len(sent), dtype=np.int64), arrivals)
+
+
+def block_of(batch: RecordBatch, topic: str, number: int, settings: EngineSettings | None = None) -> tuple[Block, int]:
+    """The block that the engine makes of a batch, and how many paths it has."""
+    engine = Engine(settings or EngineSettings(block_spans=1 << 30), topic=topic, past=NoPast())
+    engine.assign(0, writer="bench", next_offset=0, next_block=number)
+    engine.ingest([batch])
+    made = engine.close(0, landed=1 << 40, everything=True)
+    if made.block is None:
+        raise AssertionError("nothing closed")
+    return made.block, made.paths
+
+
+def _steps(batch: RecordBatch, spans: int) -> dict[str, Series]:
     found: dict[str, Series] = {}
-    with contextlib.closing(Decoder(chdb, tiers, strings)) as decoder:
-        few = whole[: max(1, len(whole) * _SMALL // spans)]
-        decoder.decode(few)  # what is done only once: loading, and the words of the attributes
-        with cpu() as used:
-            for _ in range(_STATEMENTS):
-                decoder.decode(whole[:1])
-        found["decode.statement_ms"] = Series("CPU ms", (used.seconds / _STATEMENTS * 1000,))
-        with cpu() as used:
-            count = sum(len(decoder.decode(few).spans) for _ in range(4))
-        found["decode.10k.spans_per_cpu_second"] = per_cpu_second(count, used)
-        with cpu() as used:
-            decoded = decoder.decode(whole)
-        found["decode.spans_per_cpu_second"] = per_cpu_second(len(decoded.spans), used)
+    strings = Strings(Tiers())
+    decoder = Decoder(strings)
+    with cpu() as used:
+        decoded = decoder.decode(batch.data, batch.begins, batch.ends, batch.arrival_ms, batch.offsets)
     if len(decoded.spans) != spans:
         raise AssertionError(f"{len(decoded.spans)} of {spans} spans were decoded")
-    assemble(decoded.spans.take(decoded.spans.trace_low < 1 << 60), strings, tiers)
+    found["decode.spans_per_cpu_second"] = per_cpu_second(spans, used)
+    order = np.lexsort((decoded.spans["trace_low"], decoded.spans["trace_high"]))
+    low = decoded.spans["trace_low"][order]
+    ends = np.append(np.flatnonzero(low[1:] != low[:-1]) + 1, spans)
     with cpu() as used:
-        assemble(decoded.spans, strings, tiers)
+        assemble(decoded.spans, order, ends, strings)
     found["assemble.spans_per_cpu_second"] = per_cpu_second(spans, used)
-    engine = Engine(chdb, EngineSettings(), topic="bench", writer="bench")
-    with contextlib.ExitStack() as parts:
-        parts.callback(engine.shut)
-        engine.assign(0, next_offset=0, next_block=1)
-        with cpu() as used:
-            engine.ingest(whole)
-            batch = engine.close(0, everything=True)
-    if batch.paths != spans // workload.SPANS_A_TRACE:
-        raise AssertionError(f"{batch.paths} paths of {spans // workload.SPANS_A_TRACE} traces")
+    with cpu() as used:
+        _, paths = block_of(batch, "bench", 1)
+    if paths != spans // workload.SPANS_A_TRACE:
+        raise AssertionError(f"{paths} paths of {spans // workload.SPANS_A_TRACE} traces")
     found["whole.spans_per_cpu_second"] = per_cpu_second(spans, used)
     return found

@@ -77,6 +77,14 @@ class FileFeed:
         """
         raise AssertionError(f"record {record.offset}: {reason}")
 
+    def reread(self, partition: int) -> None:
+        """Nobody else writes.
+
+        Raises:
+            AssertionError: always.
+        """
+        raise AssertionError(f"partition {partition} was taken over")
+
     def lag(self) -> int:
         """At least one until the end: nobody counts them."""
         return 0 if self.ended else 1

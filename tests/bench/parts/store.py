@@ -11,15 +11,13 @@ from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.model import Block
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
-from telemetry.engine.engine import Engine
 from telemetry.engine.rows import arrow_bytes
-from telemetry.engine.settings import EngineSettings
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
 from tests.bench import workload
 from tests.bench.measure import Series, cpu, per_cpu_second
-from tests.bench.parts.consumer import with_slos
-from tests.bench.parts.records import records
+from tests.bench.parts.embedded import with_slos
+from tests.bench.parts.engine import block_of, whole
 
 _BLOCKS = 4
 
@@ -33,7 +31,7 @@ def run(folder: Path) -> dict[str, Series]:
         for name, part in (("warm", 500), ("small", 100), ("large", 1)):
             log = BlockLog(SqlLogTables(store, PATHS, name), new_writer=lambda: "bench")
             first = log.take_over(0).next_number
-            block = _block(chdb, folder, part, name, first)
+            block = _block(folder, part, name, first)
             blocks = [_numbered(block, first + nth) for nth in range(_BLOCKS)]
             with cpu() as used:
                 for one in blocks:
@@ -43,15 +41,9 @@ def run(folder: Path) -> dict[str, Series]:
     return {name: series for name, series in found.items() if ".warm." not in name}
 
 
-def _block(chdb: ChdbEngine, folder: Path, part: int, topic: str, number: int) -> Block:
-    engine = Engine(chdb, EngineSettings(), topic=topic, writer="bench")
-    whole = list(records(folder, workload.BATCHES))
-    try:
-        engine.assign(0, next_offset=0, next_block=number)
-        engine.ingest(whole[: max(1, len(whole) // part)])
-        return engine.close(0, everything=True).blocks[0]
-    finally:
-        engine.shut()
+def _block(folder: Path, part: int, topic: str, number: int) -> Block:
+    batch, _ = whole(folder, workload.BATCHES).cut(whole(folder, workload.BATCHES).size // part)
+    return block_of(batch, topic, number)[0]
 
 
 def _numbered(block: Block, number: int) -> Block:

@@ -44,7 +44,7 @@ SILENT_FRA = fresh(places={FRA: (3000, 0), IAD: (2000, 400)})
     [
         ({FRA: 480.0, IAD: 400.0}, ("no-telemetry", "page", "fra")),
         ({FRA: 0.0, IAD: 400.0}, ("no-traffic", "ticket", "fra")),
-        ({IAD: 400.0}, ("no-traffic", "ticket", "fra")),
+        ({IAD: 400.0}, ("silent", "page", "fra")),
         (None, ("silent", "page", "fra")),
     ],
 )
@@ -57,7 +57,8 @@ def test_a_silent_pop_is_told_apart_by_the_edges_own_counters(
 def test_silence_everywhere_is_one_alert() -> None:
     dead = fresh(recent=0, lag=0.0, stored=T0 - 700, arrived=T0 - 702, places={FRA: (3000, 0), IAD: (2000, 0)})
     assert causes(dead, {FRA: 10.0}) == [("no-telemetry", "page", "")]
-    assert causes(dead, {}) == [("no-traffic", "page", "")]
+    assert causes(dead, {FRA: 0.0}) == [("no-traffic", "page", "")]
+    assert causes(dead, {}) == [("silent", "page", "")]
     assert causes(dead) == [("silent", "page", "")]
     assert "no counters of the edge to tell" in look(dead, None, T0)[0].text
 

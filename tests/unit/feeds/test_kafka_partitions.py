@@ -97,7 +97,7 @@ def test_messages_keep_to_the_limit(shape: list[list[list[int]]], pad: int, limi
             "does not answer (no metadata); check that it runs",
         ),
         (errors.NotEnoughReplicasError(), UnavailableError, "does not answer"),
-        (errors.TopicAuthorizationFailedError("t"), ConfigurationError, "does not let us write to topic t"),
+        (errors.TopicAuthorizationFailedError("t"), ConfigurationError, "does not let this client write to topic t"),
         (errors.UnknownTopicOrPartitionError(), UnavailableError, "create the topic"),
         (ValueError("port"), ConfigurationError, "check --kafka HOST:PORT"),
     ],

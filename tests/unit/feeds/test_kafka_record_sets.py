@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from crc32c import crc32c
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
@@ -91,6 +91,7 @@ def theirs(raw: bytes, offset: int) -> tuple[list[tuple[int, int, int, bytes]], 
     return said, part.next_fetch_offset
 
 
+@settings(deadline=None)
 @given(sets, st.integers(0, 30), st.integers(0, 200), st.sampled_from([1, 300, 1 << 22]))
 def test_the_same_records_as_kafka_python_reads(
     content: list[tuple[int, int, list[Message]]], skip: int, cut: int, group: int
@@ -205,6 +206,7 @@ class TestDamage:
                 part.take(1)
             assert (caught.value.record.offset, caught.value.next_offset) == (5, -1)
 
+    @settings(deadline=None)
     @given(st.data())
     def test_any_byte_of_the_records_may_be_wrong(self, data: st.DataObject) -> None:
         """With a checksum that fits: records or an error, never anything else."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -94,6 +94,7 @@ def test_events_links_and_bytes() -> None:
     assert (span.attributes[1].value.bytes_value, span.events[0].time_unix_nano) == (b"\0\xff", 5)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50).filter(lambda value: not value.startswith(b"{")))
 def test_protobuf_is_not_looked_at(value: bytes) -> None:
     """It goes through as it is, good or bad: the decoder judges it."""

@@ -1,6 +1,9 @@
 """Whatever the endpoint does, the service does not notice: no exception, no wait, a bounded exit, drops counted."""
 
+import contextlib
 import json
+import socket
+import threading
 
 import pytest
 
@@ -38,7 +41,7 @@ def check(out: str) -> None:
     """The service saw nothing of it, and every span is accounted for."""
     result = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
     assert result["slowest"] < 1  # the machine's own hiccups; a wait for the endpoint would be 10 s
-    assert result["configured"] < 5
+    assert result["configured"] < 10  # imports, on a busy machine; a wait for the endpoint would come on top
     assert result["flush"] < 2
     assert result["exit"] < 3
     assert (result["dropped"], result["exported"]) == (3000, 0)
@@ -57,6 +60,46 @@ def test_an_endpoint_that_hangs_or_answers_garbage(protocol: str, answer: bytes 
 def test_an_endpoint_that_refuses(answer: bytes) -> None:
     with endpoint(answer) as port:
         check(run(SERVICE, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", **QUICK))
+
+
+def test_an_endpoint_that_is_slow() -> None:
+    """It takes everything, a byte at a time: what it has taken is exported, the rest is dropped, nothing waits for it."""
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    server = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    while connection.recv(1 << 16):
+                        pass
+                for nth in range(len(answer)):
+                    stop.wait(0.02)
+                    with contextlib.suppress(OSError):
+                        connection.sendall(answer[nth : nth + 1])
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        out = run(SERVICE, OTEL_EXPORTER_OTLP_ENDPOINT=url, **QUICK)
+    finally:
+        stop.set()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(5)
+    result = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    assert result["slowest"] < 1
+    assert result["flush"] < 2
+    assert result["exit"] < 3
+    assert result["dropped"] > 0
+    assert result["dropped"] + result["exported"] == 3000
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

@@ -1,4 +1,4 @@
-"""``python -m telemetry.engine.warm``: compile the engine ahead of time, so that the first start need not.
+"""``python -m telemetry.pipeline.warm``: compile the engine ahead of time, so that the first start need not.
 
 Every compiled function is called once with what it will be called with: a record becomes a path, the path is restated.
 """

@@ -1,0 +1,45 @@
+"""What the edge itself counts: requests by its own, unsampled metrics, which come by another way than the spans.
+
+``http.server.request.duration`` of components of the tier ``edge`` (OpenTelemetry semantic conventions, HTTP metrics), out of
+``metric_points``. A place whose edge sends no points at all is not in the answer: nobody knows, which is not the same as 0.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from telemetry.store.base import Store
+from telemetry.vocabulary import SERVER_DURATION, Tier
+
+METRIC_POINTS: Final = "metric_points"
+
+# Of a cumulative series its rise, from 0 if it began in the time asked for; a restart is another series, by its start.
+_RISE: Final = (
+    "multiIf(temporality = 'delta', toFloat64(sum(count)), start_time >= toDateTime({from:Int64}, 'UTC'), "
+    "toFloat64(max(count)), toFloat64(max(count) - min(count)))"
+)
+_SQL: Final = (
+    f"SELECT environment, pop, sum(rise) FROM (SELECT environment, pop, {_RISE} AS rise FROM {METRIC_POINTS} "  # noqa: S608
+    "WHERE metric = {metric:String} AND tier = {tier:String} AND flags = 0 "
+    "AND time > toDateTime({from:Int64}, 'UTC') AND time <= toDateTime({to:Int64}, 'UTC') "
+    "GROUP BY environment, pop, component, instance, toString(attributes), start_time, temporality) GROUP BY environment, pop"
+)
+
+
+class EdgeCounters:
+    """A :data:`alerts.sight.Counters` out of ``metric_points``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __call__(self, start: float, end: float) -> Mapping[tuple[str, str], float] | None:
+        """Requests from ``start`` to ``end`` by environment and PoP; None if no edge sent any point.
+
+        Raises:
+            StoreError: ClickHouse refused it.
+            UnavailableError: ClickHouse does not answer.
+        """
+        given: dict[str, str | int] = {
+            "metric": SERVER_DURATION, "tier": Tier.EDGE.value, "from": int(start), "to": int(end),
+        }  # fmt: skip
+        rows = self._store.query(_SQL, given).rows
+        return {(str(e), str(p)): float(n) for e, p, n in rows} or None

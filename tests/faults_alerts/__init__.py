@@ -1,0 +1,1 @@
+"""A hundred incidents with faults in the alerting itself: `make faults-alerts`."""

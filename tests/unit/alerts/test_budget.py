@@ -1,0 +1,98 @@
+"""Budgets: what is left, how long it lasts, in which state that is, and what burned it."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import telemetry.store
+from alerts.budget import reports
+from alerts.memory import record
+from alerts.sli_views import sync
+from alerts.status import status
+from telemetry.cli.slo import slo as command
+from telemetry.store.base import Store
+from tests.unit.alerts.alerts_support import T0, WORKBOOK, append_paths, make_event, make_slo, path_row
+
+DAY = 86_400
+SLO = make_slo(objective=Decimal("0.99"), period_seconds=10 * DAY)
+
+
+def day(number: int, good: int, bad: int, **more: Any) -> list[dict[str, Any]]:
+    """Paths of one day before T0, at its noon."""
+    common = {"start": int(T0 - number * DAY) * 10**9, "total_ns": 0, "stored": int((T0 - number * DAY) * 1000)}
+    blamed = {"blamed_tier": "edge", "blamed_component": "envoy-fra", "blamed_pop": "fra", "blame_reason": "UF"}
+    return [path_row(**common)] * good + [path_row(outcome="edge_error", **(common | blamed | more))] * bad
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Five days of 1,000 requests; 5, 0, 20, 5 and 0 of them bad."""
+    store.execute("TRUNCATE TABLE alert_events")
+    sync(store, [SLO], 60, T0 - 20 * DAY)
+    rows = [
+        *day(4, 995, 5),
+        *day(3, 1000, 0),
+        *day(2, 980, 15),
+        *day(2, 0, 5, blamed_tier="gateway", blame_reason="503"),
+    ]
+    append_paths(store, [*rows, *day(1, 995, 5, route="/v1/refunds"), *day(0, 1000, 0)])
+    return store
+
+
+def test_a_budget_over_time(filled: Store) -> None:
+    """Of ten days at that rate the budget is 100 bad requests less a little; 30 are gone."""
+    (report,) = reports(filled, SLO, WORKBOOK, T0 + 60)
+    assert [(s.total, s.bad) for s in report.steps] == [(1000, 5), (1000, 0), (1000, 20), (1000, 5), (1000, 0)]
+    assert report.left == pytest.approx(1 - 30 / (0.01 * 5000 * 10 * DAY / (4 * DAY + 60)), rel=0.01)
+    assert report.steps[-1].left == pytest.approx(report.left)
+    assert (report.state, report.action) == ("healthy", "release as planned")
+
+
+def test_what_burned_it(filled: Store) -> None:
+    (report,) = reports(filled, SLO, WORKBOOK, T0 + 60)
+    found = {(b.dimension, b.value): b.bad for b in report.burners}
+    assert found["blamed_tier", "edge"] == 25
+    assert found["blamed_tier", "gateway"] == 5
+    assert found["route", "/v1/refunds"] == 5
+    assert found["blame_reason", "UF"] == 25
+    assert sum(b.bad for b in report.burners if b.dimension == "pop") == 30
+
+
+def test_incidents_are_told_with_what_they_burned(filled: Store) -> None:
+    page = make_event(started=T0 - 2 * DAY + 60, at=T0 - 2 * DAY + 60)
+    record(filled, [page, replace(page, kind="resolve", at=page.at + 600), page])
+    (report,) = reports(filled, SLO, WORKBOOK, T0 + 60)
+    assert [(b.value, b.bad) for b in report.incidents] == [(page.summary, 20)]
+
+
+def test_status_says_how_long_it_lasts_and_which_state_that_is(filled: Store) -> None:
+    append_paths(filled, day(0, 0, 400))
+    (line,) = status(filled, [SLO], T0 + 60, WORKBOOK)
+    assert line.budget_left is not None
+    assert line.budget_left < 0
+    assert (line.exhausted_in, line.state) == (0.0, "spent")
+    assert line.action.startswith("freeze")
+    (other,) = status(filled, [make_slo(name="other")], T0 + 60, WORKBOOK)
+    assert (other.budget_left, other.exhausted_in, other.state) == (None, None, "")
+
+
+def test_the_commands(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shared:
+        query, execute = filled.query, filled.execute
+
+        def close(self) -> None:
+            """The fixture closes it."""
+
+    monkeypatch.setattr(telemetry.store, "open_store", lambda *_: Shared())
+    monkeypatch.setattr("time.time", lambda: T0 + 60)
+    told = CliRunner().invoke(command, ["budget", "edge-availability", "--data", "x"]).output
+    assert "of the budget left, " in told
+    assert "blamed_tier" in told
+    as_json = json.loads(CliRunner().invoke(command, ["budget", "all", "--data", "x", "--step", "1h", "--json"]).output)
+    assert as_json[0]["slo"] == "edge-availability"
+    assert "State" in CliRunner().invoke(command, ["status", "--data", "x"]).output
+    assert "no SLO is called" in CliRunner().invoke(command, ["budget", "nope", "--data", "x"]).output
