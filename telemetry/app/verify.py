@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from alerts.filters.sql import text_literal
 from alerts.sli_views import MAX_DURATION_SECONDS, counted, select_sql
-from alerts.slos.model import Slo
+from alerts.slos.model import DRILL_ENVIRONMENT, Slo
 from telemetry.blocklog.logs import METRICS, PATHS
 from telemetry.blocklog.recount import derived_table
 from telemetry.store.base import Store
@@ -19,6 +19,8 @@ KEPT_DAYS: Final = 29
 """Rows of ``request_paths`` live a day longer; roll-ups of what is gone cannot be recounted."""
 LOGGED_DAYS: Final = {PATHS.table: 7, METRICS.table: 1}
 """Rows of the logs live a day longer."""
+_NO_DRILL: Final = f"environment != '{DRILL_ENVIRONMENT}'"
+"""A drill takes its paths away again when it ends."""
 _TRIES: Final = 3
 _MINUTE: Final = 60
 
@@ -115,14 +117,15 @@ def _logs(store: Store, start: int, end: int, now: int, limit: int) -> Iterator[
     for log in (PATHS, METRICS):
         since = max(start, now - LOGGED_DAYS[log.table] * 86_400) * 1000
         for derived in log.derived:
-            part = partial(derived_table, store, log, derived, since, end * 1000, limit=limit)
+            where = _NO_DRILL if derived.table == REQUEST_PATHS else "1"
+            part = partial(derived_table, store, log, derived, since, end * 1000, limit=limit, where=where)
             yield f"{derived.table} from {log.table}", [part]
 
 
 def _roll_ups(store: Store, start: int, end: int, slos: Sequence[Slo], resolution: int, limit: int) -> Iterator[Check]:
     """By the time of the requests, in whole buckets."""
     for table in ROLL_UPS:
-        parts = [partial(roll_up, store, table, a, b, limit=limit) for a, b in hours(start, end)]
+        parts = [partial(roll_up, store, table, a, b, limit=limit, where=_NO_DRILL) for a, b in hours(start, end)]
         yield f"{table} from {REQUEST_PATHS}", parts
     for slo in slos:
         parts = [partial(_sli, store, slo, resolution, a, b, limit) for a, b in hours(start, end)]

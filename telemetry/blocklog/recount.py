@@ -10,18 +10,20 @@ from telemetry.store.tables import columns
 _BLOCK = "topic, partition, block, writer"
 
 
-def derived_table(store: Store, log: Log, derived: Derived, start_ms: int, end_ms: int, *, limit: int) -> Recount:
+def derived_table(
+    store: Store, log: Log, derived: Derived, start_ms: int, end_ms: int, *, limit: int, where: str = "1"
+) -> Recount:
     """Compare the rows of all blocks that were logged in ``[start_ms, end_ms)``: how many, and a hash of all columns.
 
     The last block of each partition is left out: it may be on its way. Of paths that were restated, the versions that hold are
-    compared, by what each of the two tables says of that itself.
+    compared, by what each of the two tables says of that itself. ``where`` is a condition on columns that both have.
 
     Raises:
         StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
     """
     check = f"{derived.table} from {log.table}"
     parameters: dict[str, Parameter] = {"from": start_ms, "to": end_ms}
-    sides = f"SELECT 0 AS side, {_table_side(log, derived)} UNION ALL SELECT 1 AS side, {_log_side(log, derived)}"
+    sides = f"SELECT 0 AS side, {_table_side(log, derived, where)} UNION ALL SELECT 1 AS side, {_log_side(log, derived, where)}"
     blocks = (
         f"SELECT {_BLOCK}, sumIf(n, side = 0) AS rows_0, sumIf(n, side = 1) AS rows_1, "
         f"sumIf(h, side = 0) AS hash_0, sumIf(h, side = 1) AS hash_1 FROM ({sides}) GROUP BY {_BLOCK}"
@@ -41,16 +43,16 @@ def derived_table(store: Store, log: Log, derived: Derived, start_ms: int, end_m
     return Recount(check, int(compared), int(differing), tuple(found))
 
 
-def _table_side(log: Log, derived: Derived) -> str:
+def _table_side(log: Log, derived: Derived, where: str) -> str:
     hashed = ", ".join(f"`{name}`" for name in derived.columns)
     return (
         f"{_BLOCK}, count() AS n, sum(cityHash64({hashed})) AS h FROM {derived.table} "
-        f"WHERE {_within(derived.stored)} AND {_settled(log)}{_holding(derived.table)} GROUP BY {_BLOCK}"
+        f"WHERE {_within(derived.stored)} AND {where} AND {_settled(log)}{_holding(derived.table)} GROUP BY {_BLOCK}"
     )
 
 
-def _log_side(log: Log, derived: Derived) -> str:
-    within = f"{_within('stored')} AND {_settled(log)} AND ({derived.rows or derived.has})"
+def _log_side(log: Log, derived: Derived, where: str) -> str:
+    within = f"{_within('stored')} AND {where} AND {_settled(log)} AND ({derived.rows or derived.has})"
     if not derived.group:
         hashed = ", ".join(derived.values)
         return (

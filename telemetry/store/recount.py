@@ -59,7 +59,7 @@ class Recount:
     differences: tuple[Difference, ...] = ()
 
 
-def roll_up(store: Store, table: str, start: int, end: int, *, limit: int) -> Recount:
+def roll_up(store: Store, table: str, start: int, end: int, *, limit: int, where: str = "1") -> Recount:
     """Compare ``path_1m`` or ``hop_1m`` with ``request_paths``.
 
     Args:
@@ -67,6 +67,7 @@ def roll_up(store: Store, table: str, start: int, end: int, *, limit: int) -> Re
         table: one of the two.
         start, end: seconds since the epoch, on whole minutes; ``end`` is not included. No more than some hours.
         limit: how many differing groups are told of.
+        where: a condition on the roll-up's key: which groups.
 
     Raises:
         StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
@@ -74,7 +75,7 @@ def roll_up(store: Store, table: str, start: int, end: int, *, limit: int) -> Re
     # Not by table name: what stands after FROM may have an alias.
     within = f"(SELECT * FROM {REQUEST_PATHS} WHERE start >= toDateTime({start}, 'UTC') AND start < toDateTime({end}, 'UTC'))"
     source = view_select(f"{table}_view").replace(f"FROM {REQUEST_PATHS}", f"FROM {within}")
-    bucket = f"minute >= toDateTime({start}, 'UTC') AND minute < toDateTime({end}, 'UTC')"
+    bucket = f"minute >= toDateTime({start}, 'UTC') AND minute < toDateTime({end}, 'UTC') AND {where}"
     return compare(store, table, source, bucket, limit=limit)
 
 
