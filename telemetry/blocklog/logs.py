@@ -45,7 +45,9 @@ def _corrections() -> Derived:
         columns=columns,
         values=tuple(values[name] for name in columns),
         rows="kind = 'path'",
-        clauses="GROUP BY trace_id HAVING countIf(sign = -1) > 0 AND countIf(sign = 1) > 0",
+        group="trace_id",
+        having="countIf(sign = -1) > 0 AND countIf(sign = 1) > 0",
+        stored="corrected",
     )
 
 

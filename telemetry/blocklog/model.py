@@ -73,7 +73,9 @@ class Derived:
         columns: its columns that are filled.
         values: one SQL expression over the log's columns for each of them.
         rows: SQL condition: the rows of such a block that it is made of; as ``has`` if left out.
-        clauses: what follows the WHERE of the SELECT, e.g. GROUP BY.
+        group: columns of the log that rows of one block are grouped by; empty if each row makes one.
+        having: SQL condition on groups.
+        stored: the column that says when the rows were logged.
     """
 
     table: str
@@ -81,7 +83,9 @@ class Derived:
     columns: tuple[str, ...]
     values: tuple[str, ...]
     rows: str = ""
-    clauses: str = ""
+    group: str = ""
+    having: str = "1"
+    stored: str = "stored"
 
 
 @dataclass(frozen=True, slots=True)

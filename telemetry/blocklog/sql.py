@@ -71,6 +71,7 @@ class SqlLogTables:
         log = self._log.table
         parameters = {**self._place(partition), "number": head.number, "writer": head.writer}
         guard = f"(SELECT max(block) FROM {log} WHERE {_HERE} AND block >= {{number:UInt64}}) = {{number:UInt64}}"  # noqa: S608
+        grouped = f" GROUP BY {derived.group} HAVING {derived.having}" if derived.group else ""
         if again:
             guard += f" AND ({self._remembered()} OR NOT {self._there(derived)})"
             parameters["stored"] = head.stored_ms
@@ -78,7 +79,7 @@ class SqlLogTables:
             table,
             derived.columns,
             f"SELECT {', '.join(derived.values)} FROM {log} "  # noqa: S608 - our names
-            f"WHERE {_BLOCK} AND writer = {{writer:String}} AND ({derived.rows or derived.has}) AND {guard} {derived.clauses}",
+            f"WHERE {_BLOCK} AND writer = {{writer:String}} AND ({derived.rows or derived.has}) AND {guard}{grouped}",
             token=drive_token(self._topic, partition, head.number, head.writer, table),
             parameters=parameters,
         )

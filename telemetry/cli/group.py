@@ -18,6 +18,7 @@ _COMMANDS = {
     "watch": ("telemetry.cli.watch", "watch", "Evaluate the SLOs and page when a budget burns."),
     "slo": ("telemetry.cli.slo", "slo", "Check SLO files; show what is left of the budgets."),
     "dashboards": ("telemetry.cli.dashboards", "dashboards", "Write the Grafana dashboards."),
+    "verify": ("telemetry.cli.verify", "verify", "Recount the tables, and tell where they differ."),
     "schema": ("telemetry.cli.schema", "schema", "Create or update the tables in ClickHouse."),
 }
 

@@ -43,6 +43,21 @@ def statements(sql: str) -> list[str]:
 
 
 @cache
+def view_select(view: str) -> str:
+    """The SELECT of a materialized view of the migrations.
+
+    Raises:
+        KeyError: no migration creates that view.
+    """
+    for _, _, sql in migrations():
+        for statement in statements(sql):
+            match = re.match(rf"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO \w+ AS\n(.*)", statement, re.DOTALL)
+            if match:
+                return match[1]
+    raise KeyError(view)
+
+
+@cache
 def columns(table: str) -> Mapping[str, str]:
     """Column name to ClickHouse type. Nested columns appear as ``hops.tier`` with ``Array(...)`` types.
 

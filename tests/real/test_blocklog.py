@@ -27,6 +27,7 @@ from tests.real.parts.clickhouse import ClickHouseServer
 from tests.support.blocklog_contract import BlockLogContract, log_of, logged, sums, tables_of
 from tests.support.log_blocks import TOPIC, block_of, path
 from tests.support.metrics_contract import MetricsContract
+from tests.support.verify_contract import VerifyBasics, differing, verified
 from tests.support.waiting import wait_until
 
 TABLES = ("path_log", "request_paths", "path_1m", "hop_1m", "late_spans", "corrections")
@@ -289,6 +290,7 @@ def in_agreement(store: Store, appenders: Sequence[Appender]) -> int:
     writers = store.query("SELECT block FROM path_log GROUP BY block HAVING uniqExact(writer) > 1").rows
     assert writers == []
     assert sums(store) == (len(found), 2.0 * len(found), 2.0 * len(found))
+    assert differing(verified(store, slos=())) == {}
     return len(found)
 
 
@@ -327,3 +329,7 @@ def test_the_server_is_killed_again_and_again(own_clickhouse: ClickHouseServer) 
             each.result(60)
     assert in_agreement(store, appenders) > 40
     store.close()
+
+
+class TestVerifyServer(VerifyBasics):
+    """Over the native protocol."""
