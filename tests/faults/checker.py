@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alerts.slos import Slo
+from telemetry.feeds.otlp.redaction import scrub
 from telemetry.store.base import Store
 from telemetry.store.tables import LATE_SPANS, REQUEST_PATHS
 from tests.faults.recount import all_counts, differences
@@ -165,7 +166,6 @@ def _check_log(store: Store, verdict: Verdict) -> None:
 
 
 def missing_poison(sent: Sent, dead: Iterable[bytes]) -> list[str]:
-    """One line for each bad message that is not among the dead letters."""
-    left = Counter(sent.poison)
-    left.subtract(dict.fromkeys(dead, len(sent.poison)))
-    return [f"poison {value[:20].hex()}... was not put aside" for value, count in left.items() if count > 0]
+    """One line for each bad message that is not among the dead letters; what looks like a secret is masked there."""
+    there = set(dead)
+    return [f"poison {value[:20].hex()}... was not put aside" for value in sent.poison if scrub(value) not in there]

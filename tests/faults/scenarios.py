@@ -5,6 +5,8 @@ The runner settles and checks after each round. Times are chosen by the world's 
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -23,6 +25,7 @@ from tests.faults.world import Setting, World
 _INSERT: Final = b"INSERT"
 _TRAP_SECONDS: Final = 15.0
 _MOMENTS: Final = tuple(Moment)
+_FRESH_PART: Final = re.compile(r"\w+_(\d+)_\1_0")  # written by one insert, not by a merge
 # Blocks that the consumers of a world write within some seconds: what slept for longer is past the window. As with the
 # schema's own figures, consumers trust the window for a fifth of it.
 SMALL_WINDOW: Final = 20
@@ -209,6 +212,31 @@ def clickhouse_kill(world: World) -> None:
         world.pass_time(chance.uniform(0.1, 3.0))
 
 
+def clickhouse_torn(world: World) -> None:
+    """ClickHouse dies between two steps of an insert: the token is noted, the part is not there.
+
+    It writes the one before the other, a fraction of a millisecond apart. Killed when it has done both, and its last part
+    taken away, it has on its disk what it would have had then; nobody was told of the insert.
+    """
+    chance, victim = world.chance, world.any_consumer()
+    server = world.servers.clickhouse
+    pid = server.process.pid
+
+    def strike(connection: Connection) -> None:
+        connection.swallow()
+        _shoot(pid)
+
+    when = _at_insert(world, victim, strike, Moment.ANSWERED)
+    data = world.data_folders()
+    with world.servers.clickhouse_down(), contextlib.suppress(ValueError):
+        fresh = [part for folder in data.values() for part in folder.iterdir() if _FRESH_PART.fullmatch(part.name)]
+        last = max(fresh, key=lambda part: part.stat().st_ctime_ns)
+        shutil.rmtree(last)
+        table = next(name for name, folder in data.items() if folder == last.parent)
+        world.fault(f"killed ClickHouse, an insert {when}, between the token and the part of {table}")
+    world.pass_time(chance.uniform(0.0, 1.0))
+
+
 def clickhouse_away(world: World, seconds: float = 60.0) -> None:
     """No ClickHouse for a minute; requests go on."""
     world.fault(f"no ClickHouse for {seconds:g} s")
@@ -303,6 +331,13 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "slow": Scenario("a slow network, and one that stands still", slow, cases=2, rounds=4),
     "kafka-restart": Scenario("Kafka stopped or killed", kafka_restart, cases=2, rounds=4),
     "clickhouse-kill": Scenario("ClickHouse killed in the middle of inserts", clickhouse_kill, cases=4, rounds=5),
+    "clickhouse-torn": Scenario(
+        "ClickHouse killed in the middle of one step of an insert",
+        clickhouse_torn,
+        cases=0,
+        rounds=4,
+        setting=Setting(consumers=1, partitions=1),
+    ),
     "clickhouse-away": Scenario("no ClickHouse for a minute", clickhouse_away, cases=1, rounds=1, settle_seconds=180),
     "poison": Scenario("bad messages among good ones", poison, 2, 3, Setting(mix=Mix(poison=0.5))),
     "rebalance": Scenario("consumers come and go", rebalance, cases=2, rounds=5),

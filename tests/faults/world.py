@@ -87,6 +87,7 @@ class World:
         self.faults = 0
         self.exits: list[Exit] = []
         self.problems: list[str] = []
+        self._folders: dict[str, Path] = {}
         self.consumers: list[Consumer] = []
         self.topic = f"faults-{uuid.uuid4().hex[:10]}"
         self._numbers = itertools.count(1)
@@ -112,6 +113,7 @@ class World:
             # A cut in the past: the views count from the first path on.
             for now in (time.time() - _LONG_AGO, time.time()):
                 sync(self.store, self._slos, 60, now)
+            self.data_folders()
             if self.setting.window is not None:
                 self.set_window(self.setting.window)
             self.traffic = Traffic(self.servers.kafka.bootstrap, self.topic, self._workload, self.setting.rate)
@@ -155,6 +157,15 @@ class World:
     def any_consumer(self) -> Consumer:
         """One of those that are there."""
         return self.chance.choice(self.consumers)
+
+    def data_folders(self) -> dict[str, Path]:
+        """Where ClickHouse keeps each table, as long as it was up when this was asked first."""
+        if not self._folders:
+            rows = self.store.query(
+                "SELECT name, data_paths[1] FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+            ).rows
+            self._folders = {name: Path(folder) for name, folder in rows}
+        return self._folders
 
     def set_window(self, blocks: int) -> None:
         """Give every table that has a deduplication window this one."""
