@@ -26,6 +26,7 @@ MOST_SPANS: Final = 2_000
 """Of a trace with more spans nothing is kept: its path cannot be restated."""
 _SPAN_BYTES: Final = 8 + 8 + 8 + 8 + 10 * 5 + 5 * 10  # more than any span takes
 _STRINGS: Final = len(STRING_FIELDS)
+_FIRST_STRING: Final = SPAN.fields[STRING_FIELDS[0]][1] // 4  # type: ignore[index] # it has fields
 _HAS_PARENT: Final = 1
 _PARENT_HERE: Final = 2
 _HAS_WEIGHT: Final = 4
@@ -98,8 +99,7 @@ def unpack(packed: Sequence[bytes], ids: NDArray[np.uint64], strings: Strings) -
 def _strings_of(spans: SpanArray) -> NDArray[np.int32]:
     """The codes of the strings of each span, where they stand: they are neighbours in it."""
     numbers = np.ascontiguousarray(spans).view(np.int32).reshape(len(spans), SPAN.itemsize // 4)
-    first = SPAN.fields[STRING_FIELDS[0]][1] // 4
-    strings: NDArray[np.int32] = numbers[:, first : first + _STRINGS]
+    strings: NDArray[np.int32] = numbers[:, _FIRST_STRING : _FIRST_STRING + _STRINGS]
     return strings
 
 

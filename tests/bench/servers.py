@@ -83,7 +83,9 @@ def _start(folder: Path, parts: contextlib.ExitStack) -> Servers:
             "Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository"
         ) from error
     # Once for all processes to come, so that none of them compiles while it is measured.
-    subprocess.run([sys.executable, "-m", "telemetry.pipeline.warm"], check=True, stdout=subprocess.DEVNULL, timeout=600)
+    subprocess.run(
+        [sys.executable, "-m", "telemetry.pipeline.warm"], check=True, stdout=subprocess.DEVNULL, timeout=600
+    )
     if url := os.environ.get("CLICKHOUSE_URL"):
         pid = 0
     else:

@@ -1,8 +1,9 @@
 """kafka-python's way from the socket to an answer's bytes, replaced by one without detours.
 
-kafka-python 3 receives 4096 bytes a system call, joins them, copies them into the answer's buffer, and copies the records out of it
-twice: of what a fetch costs, that is more than half. Here up to a megabyte is received at once, goes into the answer's buffer, and
-the records are a view of that. A release that does it in another way is noticed by :func:`install`, and left as it is.
+kafka-python 3 receives 4096 bytes a system call, joins them, copies them into the answer's buffer, and copies the records
+out of it twice: that is more than half of what a fetch costs. Here up to a megabyte is received at once, goes into the
+answer's buffer, and the records are a view of that. A release that does it in another way is noticed by :func:`install`,
+and left as it is.
 """
 
 import inspect
@@ -21,7 +22,7 @@ _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.
 
 
 def install() -> bool:
-    """Let every Kafka client of this process receive so; False if this kafka-python cannot. Once is enough, twice does no harm."""
+    """Let every Kafka client of this process receive so; False if this kafka-python cannot. Twice does no harm."""
     kinds = (transport.KafkaTCPTransport, transport.KafkaSSLTransport)
     known = all(list(inspect.signature(kind._sock_recv).parameters) == ["self"] for kind in kinds)
     if not known or not issubclass(frame.KafkaBytes, bytearray) or "KafkaBytes" not in vars(parser):
@@ -60,7 +61,7 @@ def _receive(self: Any) -> tuple[bytes | memoryview, Exception | None]:
             size += came
     except _NOT_NOW:
         pass
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the connection is done with
         _log.exception("%s: cannot receive", self)
         return room[:size], errors.KafkaConnectionError(error)
     return room[:size], None
