@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from telemetry.app.consumer_view import ConsumerView
+from telemetry.app.memory import keep_memory
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.kafka import KafkaFeed, KafkaSettings
 from telemetry.feeds.kafka.keying import Verdict
@@ -62,6 +63,7 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
     Raises:
         ConfigurationError, UnavailableError: Kafka or ClickHouse cannot be used at the start. Later on they may come and go.
     """
+    keep_memory()
     with contextlib.ExitStack() as parts:
         observer = parts.enter_context(Observer(settings.observe, tuple(Verdict)))
         # Before the group is joined: a member that compiles for half a minute would hold its partitions for nothing.

@@ -186,10 +186,17 @@ def arrow_bytes(tables: Sequence[Any]) -> bytes:
     if len(tables) > 1:
         whole = pa.concat_tables(tables).unify_dictionaries()
     whole = whole.combine_chunks()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, whole.schema) as writer:
-        writer.write_table(whole)
-    return bytes(sink.getvalue())
+    measure = pa.MockOutputStream()
+    _write(whole, measure)
+    # Of the right size at once: what grows by doubling is copied as often, and each copy lies in fresh memory.
+    room = np.empty(measure.size(), dtype=np.uint8)
+    _write(whole, pa.FixedSizeBufferWriter(pa.py_buffer(room)))
+    return room.tobytes()
+
+
+def _write(table: Any, sink: Any) -> None:
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
 
 
 class _Texts:
@@ -242,7 +249,7 @@ def _trace_ids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Any:
 def _binary(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> Any:
     offsets = np.concatenate((np.zeros(1, dtype=np.int32), ends.astype(np.int32)))
     return pa.BinaryArray.from_buffers(
-        pa.binary(), len(ends), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data.tobytes())]
+        pa.binary(), len(ends), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(np.ascontiguousarray(data))]
     )
 
 

@@ -26,6 +26,7 @@ MOST_SPANS: Final = 2_000
 """Of a trace with more spans nothing is kept: its path cannot be restated."""
 _SPAN_BYTES: Final = 8 + 8 + 8 + 8 + 10 * 5 + 5 * 10  # more than any span takes
 _STRINGS: Final = len(STRING_FIELDS)
+_FIRST_STRING: Final = SPAN.fields[STRING_FIELDS[0]][1] // 4  # type: ignore[index] # it has fields
 _HAS_PARENT: Final = 1
 _PARENT_HERE: Final = 2
 _HAS_WEIGHT: Final = 4
@@ -41,9 +42,7 @@ def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Place
         ends: where each trace's spans end.
         strings: what the codes stand for.
     """
-    fields = (
-        np.stack([spans[name] for name in STRING_FIELDS], axis=1) if len(spans) else np.zeros((0, _STRINGS), np.int32)
-    )
+    fields = _strings_of(spans)
     used = np.zeros(len(strings), dtype=np.bool_)
     _mark(fields, used)
     text = [strings.text(int(code)).encode() if there else b"" for code, there in enumerate(used)]
@@ -95,6 +94,13 @@ def unpack(packed: Sequence[bytes], ids: NDArray[np.uint64], strings: Strings) -
         (spans["status"] >= 400) | (spans["error"] != 0) | ((spans["status"] == 0) & (spans["flags"] != 0))
     ).astype(np.int32)
     return spans, span_ends
+
+
+def _strings_of(spans: SpanArray) -> NDArray[np.int32]:
+    """The codes of the strings of each span, where they stand: they are neighbours in it."""
+    numbers = np.ascontiguousarray(spans).view(np.int32).reshape(len(spans), SPAN.itemsize // 4)
+    strings: NDArray[np.int32] = numbers[:, _FIRST_STRING : _FIRST_STRING + _STRINGS]
+    return strings
 
 
 def _read_words(data: Bytes, at: int, end: int, words: list[int], strings: Strings) -> int:
