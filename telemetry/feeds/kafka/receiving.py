@@ -1,11 +1,7 @@
 """kafka-python's way from the socket to an answer's bytes, replaced by one without detours.
 
 kafka-python 3 receives 4096 bytes a system call, joins them, copies them into the answer's buffer, and copies the records
-<<<<<<< HEAD
-out of it twice: of what a fetch costs, that is more than half. Here up to a megabyte is received at once, goes into the
-=======
 out of it twice: that is more than half of what a fetch costs. Here up to a megabyte is received at once, goes into the
->>>>>>> bench
 answer's buffer, and the records are a view of that. A release that does it in another way is noticed by :func:`install`,
 and left as it is.
 """
@@ -65,11 +61,7 @@ def _receive(self: Any) -> tuple[bytes | memoryview, Exception | None]:
             size += came
     except _NOT_NOW:
         pass
-<<<<<<< HEAD
-    except Exception as error:  # noqa: BLE001 - as kafka-python: whatever it is, the connection is lost
-=======
     except Exception as error:  # noqa: BLE001 - whatever it is, the connection is done with
->>>>>>> bench
         _log.exception("%s: cannot receive", self)
         return room[:size], errors.KafkaConnectionError(error)
     return room[:size], None
