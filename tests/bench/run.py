@@ -8,13 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Final
 
 from tests.bench.measure import CannotRun, Series
 from tests.bench.tasks import Task
-
-TASK_SECONDS: Final = 90.0
-"""Longest time for one run of one task."""
 
 Say = Callable[[str], None]
 
@@ -68,9 +64,9 @@ def _one(task: Task, folder: Path, outcome: Outcome) -> None:
     answer.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.bench", "--task", task.name, "--folder", str(folder)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TASK_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=task.seconds, check=False)
     except subprocess.TimeoutExpired:
-        outcome.failed[task.name] = f"it did not end within {TASK_SECONDS:.0f} s"
+        outcome.failed[task.name] = f"it did not end within {task.seconds:.0f} s"
         return
     if done.returncode or not answer.exists():
         last = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]

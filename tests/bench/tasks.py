@@ -16,12 +16,16 @@ class Task:
         function: ``module:function`` below ``tests.bench.parts``; takes a folder with the workload, returns samples.
         needs: tasks whose figures are its baselines.
         rounds: how often it runs, at most.
+        seconds: longest time for one run.
+        servers: whether it needs a Kafka and a ClickHouse server.
     """
 
     name: str
     function: str
     needs: tuple[str, ...] = ()
     rounds: int = 3
+    seconds: float = 90.0
+    servers: bool = False
 
     @property
     def part(self) -> str:
@@ -31,8 +35,11 @@ class Task:
 
 TASKS: Final = (
     Task("plain", "plain:run"),
-    Task("consumer.batch", "consumer:batch", needs=("plain",)),
-    Task("consumer.keyed", "consumer:keyed", needs=("plain",)),
+    Task("consumer.batch", "consumer:batch", needs=("plain",), seconds=300, servers=True),
+    Task("consumer.keyed", "consumer:keyed", needs=("plain",), seconds=300, servers=True),
+    Task("consumer.two", "consumer:two", seconds=300, servers=True),
+    Task("embedded.batch", "embedded:batch"),
+    Task("embedded.keyed", "embedded:keyed"),
     Task("engine", "engine:run"),
     Task("store", "store:run"),
     Task("sdk.asgi", "sdk:asgi"),

@@ -70,10 +70,11 @@ def messages(shape: Shape, start_ns: int, seed: int = SEED) -> Iterator[tuple[in
     """Pairs of partition and message. Requests begin at ``start_ns``, 10,000 a second; copies at the same times again."""
     rnd = random.Random(seed)
     traces = [trace(rnd, start_ns + nth * SPACING_NS) for nth in range(shape.made)]
+    partitions = 1 if shape.name == "batch" else shape.partitions  # a message of many traces has neighbours' spans
+    partition_of = {spans[0][1].trace_id: nth % partitions for nth, spans in enumerate(traces)}
     made = [
-        (partition, message(spans), {span.trace_id for _, span in spans})
-        for partition in range(shape.partitions)
-        for spans in cut(shape.name, rnd, traces[partition :: shape.partitions])
+        (partition_of[spans[0][1].trace_id], message(spans), {span.trace_id for _, span in spans})
+        for spans in cut(shape.name, rnd, traces)
     ]
     for _ in range(shape.copies):
         key = rnd.getrandbits(128)

@@ -1,6 +1,6 @@
 """The whole consumer without servers: records of a file through the pipeline into the embedded store, roll-ups and SLIs.
 
-The store is in the same process, so its work counts here; with a server it would not (see the part ``servers``).
+The store is in the same process, so its work counts here; with a server it does not (see the part ``consumer``).
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def with_slos(store: Store) -> None:
 
 def _consume(folder: Path, shape: workload.Shape) -> dict[str, Series]:
     with contextlib.ExitStack() as parts:
-        chdb = ChdbEngine(folder / f"consumer-{shape.name}-{time.monotonic_ns()}", "edgepath")
+        chdb = ChdbEngine(folder / f"embedded-{shape.name}-{time.monotonic_ns()}", "edgepath")
         parts.callback(chdb.close)
         store = EmbeddedStore(chdb, owns_engine=False)
         with_slos(store)
@@ -68,10 +68,10 @@ def _consume(folder: Path, shape: workload.Shape) -> dict[str, Series]:
             raise AssertionError(
                 f"{stored[0]} paths of {stored[1]} spans are stored, sent were {expected} of {shape.spans}"
             )
-    name = f"consumer.{shape.name}"
+    name = f"embedded.{shape.name}"
     return {
         f"{name}.spans_per_cpu_second": per_cpu_second(shape.spans, used),
         f"{name}.spans_per_second": Series("spans/s", (shape.spans / wall,)),
         f"{name}.complete": Series("of paths", (stored[2] / stored[0],)),
-        ("consumer.rss_mb" if shape is workload.BATCHES else f"{name}.rss_mb"): peak_rss(),
+        f"{name}.rss_mb": peak_rss(),
     }
