@@ -87,6 +87,16 @@ class ServerAddress:
         return f"{'https' if self.secure else 'http'}://{host}:{self.http_port}"
 
 
+def untrusted(address: ServerAddress, reason: str) -> ConfigurationError | None:
+    """What to tell a person if a connection failed because the server's certificate is not trusted; else None."""
+    if "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return None
+    return ConfigurationError(
+        f"the certificate of ClickHouse at {address} is not trusted: name the file of its authority with ?ca=FILE in the URL "
+        "(or take it as it is with verify=0)"
+    )
+
+
 def _yes(options: dict[str, str], name: str, *, otherwise: bool) -> bool:
     value = options.get(name)
     if value is None:

@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from telemetry.errors import ConfigurationError, StoreError, UnavailableError
-from telemetry.store.address import ServerAddress
+from telemetry.store.address import ServerAddress, untrusted
 from telemetry.store.base import Parameter
 from telemetry.store.values import error_code, parameter_text
 
@@ -109,6 +109,7 @@ class HttpClient:
         Raises:
             StoreError: ClickHouse refused it, with ClickHouse's code.
             UnavailableError: ClickHouse does not answer or cannot take it now.
+            ConfigurationError: its certificate is not trusted.
         """
         asked = {
             "database": self._address.database,
@@ -126,6 +127,8 @@ class HttpClient:
         try:
             answer = self._client.post("/", params=asked, headers=headers, content=self._chunks(head, body))
         except httpx.HTTPError as error:
+            if (mistake := untrusted(self._address, str(error))) is not None:
+                raise mistake from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UnavailableError(f"{self._where} does not answer: {reason}") from error
         if answer.status_code != 200:

@@ -12,7 +12,7 @@ from clickhouse_driver import Client
 from clickhouse_driver import errors as driver_errors
 
 from telemetry.errors import StoreError, UnavailableError
-from telemetry.store.address import ServerAddress
+from telemetry.store.address import ServerAddress, untrusted
 from telemetry.store.base import Parameter, Result
 from telemetry.store.http import HttpClient
 from telemetry.store.inserts import (
@@ -36,7 +36,7 @@ class ServerStore:
         """Speak to ``address``; makes its database if it is not there.
 
         Raises:
-            ConfigurationError: the certificates of ``address.ca`` cannot be read.
+            ConfigurationError: the certificates of ``address.ca`` cannot be read, or the server's is not trusted.
             StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
         """
         self._address = address
@@ -159,6 +159,8 @@ class ServerStore:
         try:
             yield
         except (driver_errors.NetworkError, driver_errors.SocketTimeoutError, EOFError, OSError) as error:
+            if (mistake := untrusted(self._address, str(error))) is not None:
+                raise mistake from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UnavailableError(f"ClickHouse at {self._address} does not answer: {reason}") from error
         except driver_errors.Error as error:

@@ -144,6 +144,20 @@ class TestWindows:
             insert(client, token)
         assert (count(client), totals(client)) == (40, 40)
 
+    def test_is_kept_over_merges_and_deletes(self, client: Client) -> None:
+        """The parts that a token came with are gone; the token is not."""
+        create(client, window=10, view_window=10)
+        for token in ("a", "b", "c"):
+            insert(client, token)
+        client.execute("OPTIMIZE TABLE t FINAL")
+        client.execute("OPTIMIZE TABLE totals FINAL")
+        for token in ("a", "b", "c"):
+            insert(client, token)
+        assert (count(client), totals(client)) == (30, 30)
+        client.execute("DELETE FROM t WHERE 1")
+        insert(client, "a")
+        assert (count(client), totals(client)) == (0, 30)
+
     def test_is_kept_over_a_crash(self, own_clickhouse: ClickHouseServer) -> None:
         """SIGKILL, the same data directory again: the token is still known, and the rows are there."""
         before = connect(own_clickhouse.url)
