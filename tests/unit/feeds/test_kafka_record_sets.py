@@ -91,7 +91,7 @@ def theirs(raw: bytes, offset: int) -> tuple[list[tuple[int, int, int, bytes]], 
     return said, part.next_fetch_offset
 
 
-@settings(deadline=None)
+@settings(deadline=None)  # compiled code is loaded by the first example
 @given(sets, st.integers(0, 30), st.integers(0, 200), st.sampled_from([1, 300, 1 << 22]))
 def test_the_same_records_as_kafka_python_reads(
     content: list[tuple[int, int, list[Message]]], skip: int, cut: int, group: int
