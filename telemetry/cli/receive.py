@@ -78,9 +78,11 @@ def receive(
     """
     stopping = threading.Event()
     try:
-        with _receiving(kafka, host, grpc_port, http_port, topic, metrics_topic, partitions, max_body) as counters:
+        with _receiving(kafka, host, grpc_port, http_port, topic, metrics_topic, partitions, max_body) as started:
+            counters, where = started
             previous = {number: signal.signal(number, _stopper(stopping)) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
+                click.echo(where)  # only now: who reads it may stop us at once
                 stopping.wait()
             finally:
                 for number, handler in previous.items():
@@ -101,7 +103,8 @@ def _receiving(
     metrics_topic: str,
     partitions: int,
     max_body: int,
-) -> Iterator["Counters"]:
+) -> Iterator[tuple["Counters", str]]:
+    """Everything that receives, and where it does, in a line."""
     from telemetry.feeds.kafka import KafkaSink, Kind, ensure_topic  # noqa: PLC0415 - other commands start without Kafka
     from telemetry.feeds.otlp import Counters, GrpcReceiver, HttpReceiver, Limits  # noqa: PLC0415
 
@@ -120,11 +123,11 @@ def _receiving(
         for receiver in (over_grpc, over_http):
             receiver.start()
             stack.callback(receiver.stop)
-        click.echo(
+        yield (
+            counters,
             f"receiving OTLP: gRPC {host}:{over_grpc.port}, HTTP http://{host}:{over_http.port}/v1/traces; "
-            f"to Kafka {kafka.bootstrap}, topics {topic} and {metrics_topic}; Ctrl-C stops"
+            f"to Kafka {kafka.bootstrap}, topics {topic} and {metrics_topic}; Ctrl-C stops",
         )
-        yield counters
 
 
 def _stopper(stopping: threading.Event) -> "signal._HANDLER":
