@@ -1,7 +1,8 @@
 """The short set of faults, on a real Kafka and a real ClickHouse: one world, one kind of fault after the other.
 
-Kills of ClickHouse are in the long set alone: once, on a machine with seven times the load that it has processors, ``sli_1m`` counted a
-few paths more than there were after them, all else being right, and why is not found out yet (seed 1; not seen again on a quiet one).
+Kills of ClickHouse are in the long set alone: once, on a machine with seven times the load that it has processors, ``sli_1m``
+counted a few paths more than there were after them, all else being right. Why is not found out yet (seed 1; not seen again on a
+quiet machine).
 
 ``SEED=n`` chooses another seed. ``make faults`` is the long set.
 """
