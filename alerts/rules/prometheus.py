@@ -21,13 +21,17 @@ BAD: Final = "edgepath:sli_bad:rate"
 
 
 def rule_file(slos: Sequence[PrometheusSlo], policy: Policy) -> Json:
-    """The content of a rule file with two groups an SLO."""
+    """The content of a rule file with a group an SLO.
+
+    One group, since Prometheus runs the rules of a group one after the other: alerts see the ratios of the same instant. In
+    groups of their own they would run at another time of the interval and page up to one interval later.
+    """
     groups: list[Json] = []
     for slo in slos:
         own = rules_of(slo, policy)
         interval = duration_text(own.interval_seconds)
-        groups.append({"name": f"edgepath-{slo.name}-recordings", "interval": interval, "rules": _recordings(slo, own)})
-        groups.append({"name": f"edgepath-{slo.name}-alerts", "interval": interval, "rules": _alerts(slo, own)})
+        rules = [*_recordings(slo, own), *_alerts(slo, own)]
+        groups.append({"name": f"edgepath-{slo.name}", "interval": interval, "rules": rules})
     return {"groups": groups}
 
 

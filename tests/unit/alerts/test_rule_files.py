@@ -105,13 +105,14 @@ def test_prometheus_rules(tmp_path: Path) -> None:
     found = slos.load_catalog([write(tmp_path / "a.yaml", text)])
     texts = build.files(found, policies.load())
     assert list(texts) == ["prometheus/edgepath-slos.yaml"]
-    recordings, alerts = yaml.safe_load(texts["prometheus/edgepath-slos.yaml"])["groups"]
-    assert recordings["rules"][0]["record"] == "edgepath:sli_error:ratio_rate5m"
-    assert recordings["rules"][0]["expr"] == (
+    (group,) = yaml.safe_load(texts["prometheus/edgepath-slos.yaml"])["groups"]
+    first, page = group["rules"][0], next(r for r in group["rules"] if "alert" in r)
+    assert group["rules"].index(page) == sum("record" in r for r in group["rules"])  # after all that they read
+    assert first["record"] == "edgepath:sli_error:ratio_rate5m"
+    assert first["expr"] == (
         '(sum(rate(http_requests_total{code=~"5.."}[5m])) or 0 * sum(rate(http_requests_total[5m]))) / '
         "(sum(rate(http_requests_total[5m])) > 0)"
     )
-    page = alerts["rules"][0]
     assert page["expr"] == (
         'edgepath:sli_error:ratio_rate1h{slo="charges"} > 0.01344 and edgepath:sli_error:ratio_rate5m{slo="charges"} > 0.01344 '
         'and (edgepath:sli_bad:rate1h{slo="charges"} * 3600 >= 10)'
