@@ -9,6 +9,7 @@ from typing import Final
 from alerts.burnrate import Policy, Rule, Sustained
 from alerts.confidence import quantile
 from alerts.filters.sql import text_literal
+from alerts.groups import largest_sql, shown_sql
 from alerts.slices import LOW, N
 from alerts.slos.model import OTHER, Slo
 from telemetry.store.tables import SLI_1M
@@ -59,24 +60,26 @@ def sustained_sql(slo: Slo, rule: Sustained, delay_seconds: int, now: str = NOW)
     end = f"({now} - {delay_seconds})"
     bad = "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0)"
     group = slo.group_by or "scope"
+    shown = shown_sql(largest_sql(slo, _within(end, rule.long_seconds)))
     slots = (
-        f"SELECT environment, value, intDiv(toInt64(toUnixTimestamp(bucket)), {rule.short_seconds}) AS slot, "  # noqa: S608
+        f"SELECT environment, {shown} AS shown, intDiv(toInt64(toUnixTimestamp(bucket)), {rule.short_seconds}) AS slot, "  # noqa: S608
         f"{bad} > {rule.share} * sum(total) AS is_bad FROM {SLI_1M} WHERE {_where(slo, end, rule.long_seconds)} "
-        "GROUP BY environment, value, slot HAVING sum(total_paths) > 0 "
-        f"ORDER BY slot DESC LIMIT {rule.slots} BY environment, value"
+        "GROUP BY environment, shown, slot HAVING sum(total_paths) > 0 "
+        f"ORDER BY slot DESC LIMIT {rule.slots} BY environment, shown"
     )
     return (
-        f"SELECT environment, value AS {group}, "  # noqa: S608
+        f"SELECT environment, shown AS {group}, "  # noqa: S608
         f"toFloat64(length(bads) = {rule.slots} AND arrayAll(b -> b, bads)) AS firing FROM ("
-        f"SELECT environment, value, groupArray(is_bad) AS bads FROM ({slots}) GROUP BY environment, value)"
+        f"SELECT environment, shown, groupArray(is_bad) AS bads FROM ({slots}) GROUP BY environment, shown)"
     )
 
 
 def _where(slo: Slo, end: str, seconds: int) -> str:
-    return (
-        f"slo = {text_literal(slo.name)} AND dimension = {text_literal(slo.group_by)} "
-        f"AND bucket > toDateTime({end} - {seconds}, 'UTC') AND bucket <= toDateTime({end}, 'UTC')"
-    )
+    return f"slo = {text_literal(slo.name)} AND dimension = {text_literal(slo.group_by)} AND {_within(end, seconds)}"
+
+
+def _within(end: str, seconds: int) -> str:
+    return f"bucket > toDateTime({end} - {seconds}, 'UTC') AND bucket <= toDateTime({end}, 'UTC')"
 
 
 def _fires(slo: Slo, policy: Policy, rule: Rule) -> str:
