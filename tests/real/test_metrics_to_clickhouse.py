@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,11 @@ def count(store: ServerStore) -> int:
         return -1
 
 
+def grown(store: ServerStore, points: int) -> bool:
+    """Whether more are stored."""
+    return count(store) > points
+
+
 @pytest.mark.timeout(300)
 def test_every_point_is_stored_once(kafka_broker: KafkaBroker, clickhouse_url: str, tmp_path: Path) -> None:
     """Every kind of point, protobuf and JSON, every codec, poison between them, and the consumer killed again and again."""
@@ -214,8 +220,7 @@ def test_every_point_is_stored_once(kafka_broker: KafkaBroker, clickhouse_url: s
         with Sending(kafka_broker.bootstrap, metrics, port[1]) as sending:
             consuming = consumer("consume-1.log")
             for turn in (2, 3):
-                before = count(store)
-                wait_until(lambda before=before: count(store) > before)
+                wait_until(partial(grown, store, count(store)))
                 # Blocks are stored every five seconds: at another moment of that time in each turn, and just after one.
                 time.sleep((0.0, 3.0)[turn - 2])
                 consuming.kill()
