@@ -136,7 +136,7 @@ class Up:
         self.where += [
             ("dashboards", web.url),
             ("OTLP/gRPC", f"{grpc.host}:{grpc.port}"),
-            ("OTLP/HTTP", f"http://{http.host}:{http.port} (/v1/traces, /v1/metrics)"),
+            ("OTLP/HTTP", f"http://{http.host}:{http.port}/v1/traces and /v1/metrics"),
             ("data", str(s.data.resolve())),
         ]
         if s.demo is not None:

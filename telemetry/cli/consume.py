@@ -109,16 +109,16 @@ def consume(
 
     Metrics are read beside them, in a consumer group of their own: neither waits for the other.
     """
+    if metrics and metrics_topic == topic:
+        raise click.UsageError(
+            f"--topic and --metrics-topic are both {topic}: spans and metrics lie in topics of their own"
+        )
     from telemetry.app.consume import ConsumeSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
     from telemetry.engine.settings import EngineSettings  # noqa: PLC0415
     from telemetry.store.address import ServerAddress  # noqa: PLC0415
 
-    if metrics and metrics_topic == topic:
-        raise click.UsageError(
-            f"--topic and --metrics-topic are both {topic}: spans and metrics lie in topics of their own"
-        )
     address = ServerAddress.parse(clickhouse)
     settings = ConsumeSettings(
         kafka=kafka,

@@ -123,7 +123,7 @@ with Up(UpSettings(Path(sys.argv[1]), grpc_port=0, http_port=0, web_port=0)) as 
     where = dict(up.where)
     for exporter in (
         OverGrpc(endpoint="http://" + where["OTLP/gRPC"], insecure=True),
-        OverHttp(endpoint=where["OTLP/HTTP"].split(" ")[0] + "/v1/metrics"),
+        OverHttp(endpoint=where["OTLP/HTTP"].split("/v1/")[0] + "/v1/metrics"),
     ):
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
         provider = MeterProvider([reader], shutdown_on_exit=False)

@@ -57,6 +57,19 @@ def test_a_point_that_was_sent_twice_counts_once(points: Store) -> None:
     assert EdgeCounters(points)(T0 - 600, T0) == {("prod", "fra"): 60.0}
 
 
+def test_envoys_own_counter(points: Store) -> None:
+    """Its sum of requests, listener by listener; those to its admin page are none."""
+    names = "time, start_time, metric, type, temporality, environment, tier, pop, value, attributes"
+    rows = [
+        f"({at}, 7, 'http.downstream_rq_total', 'sum', 'cumulative', 'prod', 'edge', 'fra', {value}, "
+        f"map('envoy.http_conn_manager_prefix', '{listener}'))"
+        for listener, values in (("edge", (50, 100, 160)), ("other", (7, 7, 9)), ("admin", (0, 40, 80)))
+        for at, value in zip((T0 - 700, T0 - 500, T0 - 100), values, strict=True)
+    ]
+    points.execute(f"INSERT INTO metric_points ({names}) VALUES {', '.join(rows)}")
+    assert EdgeCounters(points)(T0 - 600, T0) == {("prod", "fra"): 112.0}
+
+
 def test_an_edge_that_counts_nothing_is_0_and_one_that_sends_nothing_is_not_known(points: Store) -> None:
     assert EdgeCounters(points)(T0 - 600, T0) is None
     add(points, T0 - 500, 100)
