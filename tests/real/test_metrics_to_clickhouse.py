@@ -220,7 +220,7 @@ def test_every_point_is_stored_once(kafka_broker: KafkaBroker, clickhouse_url: s
         with Sending(kafka_broker.bootstrap, metrics, port[1]) as sending:
             consuming = consumer("consume-1.log")
             for turn in (2, 3):
-                wait_until(partial(grown, store, count(store)))
+                wait_until(partial(grown, store, count(store)), 120)
                 # Blocks are stored every five seconds: at another moment of that time in each turn, and just after one.
                 time.sleep((0.0, 3.0)[turn - 2])
                 consuming.kill()
@@ -229,7 +229,7 @@ def test_every_point_is_stored_once(kafka_broker: KafkaBroker, clickhouse_url: s
             producer.send(spans, otlp.request(healthy().spans).SerializeToString()).get(timeout=30)
             producer.close()
             sending.end()
-            wait_until(lambda: count(store) >= sending.sent.total())
+            wait_until(lambda: count(store) >= sending.sent.total(), 120)
             wait_until(lambda: store.query("SELECT sum(sign) FROM request_paths").scalar() == 1)
             consuming.stop(40)
             assert consuming.code == 0, consuming.tail()
