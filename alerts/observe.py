@@ -74,7 +74,10 @@ class Observer:
         counts = self._counts(kept, now, end)
         rule = self._policy.sustained
         if rule is not None and now - self._slots[0] >= min(SLOTS_EVERY_SECONDS, rule.short_seconds / 2):
-            self._slots = (now, read_slots(self._store, [s for s in self._slos if not s.drill], rule, end))
+            self._slots = (
+                now,
+                read_slots(self._store, [s for s in self._slos if not s.drill], rule, end, list(counts)),
+            )
         if not self._blindness or now - self._sight_at < SIGHT_EVERY_SECONDS:
             return Seen(counts, self._slots[1], None, None)
         self._sight_at = now

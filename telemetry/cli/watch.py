@@ -151,6 +151,7 @@ def watch(
     from alerts.memory import TableMemory  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
+    from telemetry.store.later import LaterStore  # noqa: PLC0415
 
     try:
         catalog, rules = slos.load_catalog([folder] if folder else None), policies.load(policy)
@@ -160,7 +161,8 @@ def watch(
         notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
         notifiers += [notify.heartbeat(url) for url in heartbeats]
         notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
-        store = open_store(clickhouse, data)
+        # A watcher that starts while ClickHouse is away is there to say so.
+        store = LaterStore(lambda: open_store(clickhouse, data))
     except EdgepathError as error:
         raise click.ClickException(str(error)) from error
     try:

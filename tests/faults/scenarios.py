@@ -116,8 +116,8 @@ def late_statement(world: World) -> None:
 def usurped(world: World) -> None:
     """Somebody takes partitions over in the log while Kafka's group knows nothing of it, and is not heard of again."""
     chance = world.chance
-    usurper = BlockLog(SqlLogTables(world.store, PATHS, world.topic))
-    of_metrics = BlockLog(SqlLogTables(world.store, METRICS, world.metrics_topic))
+    usurper = BlockLog(SqlLogTables(world.store, PATHS, world.topic), tries=4)
+    of_metrics = BlockLog(SqlLogTables(world.store, METRICS, world.metrics_topic), tries=4)
     for _ in range(chance.randint(1, 3)):
         world.pass_time(chance.uniform(0.1, 1.5))
         partitions = chance.sample(range(world.setting.partitions), chance.randint(1, world.setting.partitions))

@@ -30,6 +30,7 @@ EDGEPATH = Path(sys.executable).with_name("edgepath")
 TRIED = [(number, disguise(number)) for disguise in DISGUISES.values() for number in NUMBERS[::54]]
 STORED = (
     "http.route",
+    "edgepath.tenant",
     "url.path",
     "http.request.method",
     "client.address",
