@@ -82,7 +82,7 @@ class Observer:
             return Seen(counts, self._slots[1], None, None)
         self._sight_at = now
         fresh = sight.read_freshness(self._store, now)
-        counted = self._counters(now - sight.WINDOW_SECONDS, now) if self._counters else None
+        counted = self._counters(now - sight.COUNTED_SECONDS, now) if self._counters else None
         names = [s.name for s in self._slos if not s.drill] if settled else []
         blind = [*sight.look(fresh, counted, now), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
         return Seen(counts, self._slots[1], [*blind, *self._no_data(counts)], fresh)

@@ -121,7 +121,9 @@ class BlockLog:
                 return Lease(partition, writer, number + 1)
             if not there:
                 turn += 1  # a spent token, or the head has moved on: the next look tells
-        raise UnavailableError(f"partition {partition} cannot be taken over: {self._tries} times somebody else was faster")
+        raise UnavailableError(
+            f"partition {partition} cannot be taken over: {self._tries} times somebody else was faster"
+        )
 
     def _drive(self, partition: int, head: Head, *, again: bool) -> None:
         if again and head.feeds and self._tables.undecided(partition, head):

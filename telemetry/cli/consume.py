@@ -3,18 +3,17 @@
 import signal
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from telemetry.cli.kafka_options import kafka_options
-from telemetry.vocabulary import DEFAULT_TIERS, SPANS_TOPIC
+from telemetry.vocabulary import DEFAULT_TIERS, METRICS_TOPIC, SPANS_TOPIC
 
 if TYPE_CHECKING:
+    from telemetry.app.consume import Consumption
     from telemetry.feeds.kafka import KafkaSettings
-    from telemetry.pipeline.pipeline import Status
 
 _EVERY_SECONDS = 10.0
 
@@ -30,6 +29,18 @@ _EVERY_SECONDS = 10.0
 )
 @click.option("--topic", default=SPANS_TOPIC, show_default=True, help="Topic with OTLP protobuf messages.")
 @click.option("--group", default="edgepath", show_default=True, help="Consumer group; start more in it to scale out.")
+@click.option(
+    "--metrics-topic",
+    default=METRICS_TOPIC,
+    show_default=True,
+    metavar="TOPIC",
+    envvar="EDGEPATH_METRICS_TOPIC",
+    help="Topic with OTLP metrics. One that is missing is waited for.",
+)
+@click.option(
+    "--metrics-group", metavar="GROUP", help="Consumer group of metrics.  [default: that of --group, and -metrics]"
+)
+@click.option("--metrics/--no-metrics", default=True, show_default=True, help="Whether metrics are stored, too.")
 @click.option(
     "--grace", default=10.0, show_default=True, metavar="SECONDS", help="Quiet time after which a trace closes."
 )
@@ -79,6 +90,9 @@ def consume(
     clickhouse: str,
     topic: str,
     group: str,
+    metrics_topic: str,
+    metrics_group: str | None,
+    metrics: bool,
     grace: float,
     complete_grace: float,
     session_timeout: float,
@@ -87,12 +101,18 @@ def consume(
     tiers: str,
     tier_of: tuple[str, ...],
 ) -> None:
-    """Assemble request paths from Kafka into ClickHouse, until stopped.
+    """Assemble request paths from Kafka into ClickHouse, and store metrics, until stopped.
 
     The topic holds OTLP as `edgepath receive` or the OpenTelemetry Collector's Kafka exporter writes it, one trace in one
     partition. Messages that cannot be decoded go to TOPIC.dead with the reason. Offsets are committed after the paths are
     stored; nothing is lost while ClickHouse is away. Spans that come after their path was stored restate it.
+
+    Metrics are read beside them, in a consumer group of their own: neither waits for the other.
     """
+    if metrics and metrics_topic == topic:
+        raise click.UsageError(
+            f"--topic and --metrics-topic are both {topic}: spans and metrics lie in topics of their own"
+        )
     from telemetry.app.consume import ConsumeSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
@@ -105,6 +125,8 @@ def consume(
         clickhouse=address,
         topic=topic,
         group=group,
+        metrics_topic=metrics_topic if metrics else "",
+        metrics_group=metrics_group or "",
         session_timeout_ms=round(session_timeout * 1000),
         observe=_address(observe),
         drain_seconds=drain_seconds,
@@ -118,9 +140,10 @@ def consume(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(_stop, stopping))
 
-    def ready(status: "Callable[[], Status]") -> None:
-        click.echo(f"consuming {topic} at {kafka.bootstrap} into {address}; Ctrl-C stops")
-        threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
+    def ready(running: "Consumption") -> None:
+        topics = f"{topic} and {metrics_topic}" if metrics else topic
+        click.echo(f"consuming {topics} at {kafka.bootstrap} into {address}; Ctrl-C stops")
+        threading.Thread(target=_tell, args=(running, stopping), daemon=True).start()
 
     run(settings, stopping, ready)
     click.echo("stopped")
@@ -142,9 +165,9 @@ def _address(text: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
+def _tell(running: "Consumption", stopping: threading.Event) -> None:
     while not stopping.wait(_EVERY_SECONDS):
-        s = status()
+        s = running.paths()
         line = (
             f"{time.strftime('%H:%M:%S')} {s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
             f"{s.open_spans:,} open spans · lag {s.lag:,} records"
@@ -155,3 +178,10 @@ def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
             if count
         ]
         click.echo(" · ".join([line, *more, *([s.trouble] if s.trouble else [])]))
+        if running.metrics is None:
+            continue
+        m = running.metrics()
+        if m.status.records or not m.notice:  # why there are none stands in the log, once
+            line = f"         metrics: {m.status.points:,} points · lag {m.status.lag:,} records"
+            dead = [f"{m.status.rejected_records:,} dead letters"] if m.status.rejected_records else []
+            click.echo(" · ".join([line, *dead, *([m.status.trouble] if m.status.trouble else [])]))
