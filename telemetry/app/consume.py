@@ -50,10 +50,11 @@ class ConsumeSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
-def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[Callable[[], Status]], None]) -> None:
+def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[Callable[[], Status]], None]) -> int:
     """Consume until ``stop`` is set; then store and commit what is due, and leave the group.
 
-    What is still open is read again by who comes next.
+    What is still open is read again by who comes next. Returns how many blocks could not be stored in time: they are
+    left to who comes next, too.
 
     Args:
         settings: see there.
@@ -69,6 +70,8 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         # Before the group is joined: a member that compiles for half a minute would hold its partitions for nothing.
         if (seconds := warm()) > _SLOW_SECONDS:
             _log.warning("compiled the engine in %.0f s; this is done once for each version", seconds)
+        if stop.is_set():
+            return 0
         store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
@@ -85,6 +88,7 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         with _looked_at(view, stop):
             pipeline.run(stop)
         pipeline.finish(settings.drain_seconds)
+        return pipeline.status().waiting_batches
 
 
 @contextlib.contextmanager

@@ -1,74 +1,60 @@
 """``edgepath consume``: Kafka to ClickHouse."""
 
-import signal
 import threading
-import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
+from telemetry.cli.duration import Duration
 from telemetry.cli.kafka_options import kafka_options
+from telemetry.cli.logs import say
+from telemetry.cli.settings import Configured, setting
+from telemetry.cli.stopping import stopped_by_signals
 from telemetry.vocabulary import DEFAULT_TIERS, SPANS_TOPIC
 
 if TYPE_CHECKING:
     from telemetry.feeds.kafka import KafkaSettings
     from telemetry.pipeline.pipeline import Status
+    from telemetry.store.address import ServerAddress
 
 _EVERY_SECONDS = 10.0
 
 
-@click.command()
+@click.command(cls=Configured, runs_on=True)
 @kafka_options
-@click.option(
-    "--clickhouse",
-    required=True,
-    metavar="URL",
-    envvar="EDGEPATH_CLICKHOUSE",
-    help="clickhouse://USER:PASSWORD@HOST:9000/DATABASE; the variable keeps the password off the command line.",
-)
-@click.option("--topic", default=SPANS_TOPIC, show_default=True, help="Topic with OTLP protobuf messages.")
-@click.option("--group", default="edgepath", show_default=True, help="Consumer group; start more in it to scale out.")
-@click.option(
-    "--grace", default=10.0, show_default=True, metavar="SECONDS", help="Quiet time after which a trace closes."
-)
-@click.option(
-    "--complete-grace",
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="The same for a trace with nothing missing.",
-)
-@click.option(
+@clickhouse_options(required=True)
+@setting("--topic", metavar="NAME", default=SPANS_TOPIC, help="Topic with OTLP messages.")
+@setting("--group", metavar="NAME", default="edgepath", help="Consumer group; start more in it to scale out.")
+@setting("--grace", type=Duration(), default="10s", help="Quiet time after which a trace closes.")
+@setting("--complete-grace", type=Duration(), default="2s", help="The same for a trace with nothing missing.")
+@setting(
     "--session-timeout",
-    default=45.0,
-    show_default=True,
-    metavar="SECONDS",
+    type=Duration(),
+    default="45s",
     help="After so long without a word Kafka gives this consumer's partitions to others.",
 )
-@click.option(
+@setting(
     "--observe",
     default="off",
-    show_default=True,
     metavar="HOST:PORT",
     envvar="EDGEPATH_OBSERVE",
     help="Prometheus metrics under /metrics, probes under /healthz and /readyz; each process needs a port of its own.",
 )
-@click.option(
-    "--drain-seconds",
-    default=20.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="When stopped: how long what is due may take to be stored. A second signal ends at once.",
+@setting(
+    "--drain",
+    type=Duration(zero=True),
+    default="20s",
+    help="When stopped: how long what is due may take to be stored.",
 )
-@click.option(
+@setting(
     "--tiers",
+    metavar="NAMES",
     default=",".join(DEFAULT_TIERS),
-    show_default=True,
-    help="Tiers from the client to the API, where paths stop.",
+    help="Tiers on the way to the API, where paths stop.",
 )
-@click.option(
+@setting(
     "--tier-of",
     multiple=True,
     metavar="PATTERN=TIER",
@@ -76,14 +62,14 @@ _EVERY_SECONDS = 10.0
 )
 def consume(
     kafka: "KafkaSettings",
-    clickhouse: str,
+    clickhouse: "ServerAddress",
     topic: str,
     group: str,
     grace: float,
     complete_grace: float,
     session_timeout: float,
     observe: str,
-    drain_seconds: float,
+    drain: float,
     tiers: str,
     tier_of: tuple[str, ...],
 ) -> None:
@@ -97,39 +83,32 @@ def consume(
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
     from telemetry.engine.settings import EngineSettings  # noqa: PLC0415
-    from telemetry.store.address import ServerAddress  # noqa: PLC0415
 
-    address = ServerAddress.parse(clickhouse)
     settings = ConsumeSettings(
         kafka=kafka,
-        clickhouse=address,
+        clickhouse=clickhouse,
         topic=topic,
         group=group,
         session_timeout_ms=round(session_timeout * 1000),
         observe=_address(observe),
-        drain_seconds=drain_seconds,
+        drain_seconds=drain,
         engine=EngineSettings(
             tiers=tiers_from(tiers, tier_of),
             grace_ms=round(grace * 1000),
             complete_grace_ms=round(min(complete_grace, grace) * 1000),
         ),
     )
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(_stop, stopping))
+    with stopped_by_signals() as stopping:
 
-    def ready(status: "Callable[[], Status]") -> None:
-        click.echo(f"consuming {topic} at {kafka.bootstrap} into {address}; Ctrl-C stops")
-        threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
+        def ready(status: "Callable[[], Status]") -> None:
+            say(f"consuming {topic} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topic=topic, group=group)
+            threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
 
-    run(settings, stopping, ready)
-    click.echo("stopped")
-
-
-def _stop(stopping: threading.Event, number: int, _frame: object) -> None:
-    """The first signal stops in order, the second at once."""
-    stopping.set()
-    signal.signal(number, signal.SIG_DFL)
+        left = run(settings, stopping, ready)
+        if left:
+            say(f"stopped; {left:,} blocks could not be stored in time, and are left to who comes next", blocks=left)
+        else:
+            say("stopped")
 
 
 def _address(text: str) -> tuple[str, int] | None:
@@ -146,7 +125,7 @@ def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
     while not stopping.wait(_EVERY_SECONDS):
         s = status()
         line = (
-            f"{time.strftime('%H:%M:%S')} {s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
+            f"{s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
             f"{s.open_spans:,} open spans · lag {s.lag:,} records"
         )
         more = [
@@ -154,4 +133,15 @@ def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
             for count, name in ((s.late_spans, "late spans"), (s.rejected_records, "dead letters"))
             if count
         ]
-        click.echo(" · ".join([line, *more, *([s.trouble] if s.trouble else [])]))
+        say(
+            " · ".join([line, *more, *([s.trouble] if s.trouble else [])]),
+            clock=True,
+            partitions=s.partitions,
+            spans=s.spans,
+            paths=s.paths,
+            open_spans=s.open_spans,
+            lag=s.lag,
+            late_spans=s.late_spans,
+            dead_letters=s.rejected_records,
+            trouble=s.trouble,
+        )
