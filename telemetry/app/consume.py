@@ -50,7 +50,12 @@ class ConsumeSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
-def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[Callable[[], Status]], None]) -> int:
+def consume(
+    settings: ConsumeSettings,
+    stop: threading.Event,
+    ready: Callable[[Callable[[], Status]], None],
+    ending: Callable[[], None] = lambda: None,
+) -> int:
     """Consume until ``stop`` is set; then store and commit what is due, and leave the group.
 
     What is still open is read again by who comes next. Returns how many blocks could not be stored in time: they are
@@ -60,6 +65,7 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         settings: see there.
         stop: ends it.
         ready: called once everything answers, with a function that tells the state.
+        ending: called when it has stopped to take in, and what is due is yet to be stored.
 
     Raises:
         ConfigurationError, UnavailableError: Kafka or ClickHouse cannot be used at the start. Later on they may come and go.
@@ -87,6 +93,7 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         ready(pipeline.status)
         with _looked_at(view, stop):
             pipeline.run(stop)
+        ending()
         pipeline.finish(settings.drain_seconds)
         return pipeline.status().waiting_batches
 

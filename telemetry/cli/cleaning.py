@@ -15,6 +15,10 @@ _INNOCENT: Final = re.compile(
 )
 # kafka-python logs whole requests at DEBUG: this one is the password, or what proves it.
 _LOGIN: Final = re.compile(r"(SaslAuthenticate\w*)\(.*", re.DOTALL)
+# Bytes in Python's representation: whole fetches, at DEBUG. What they hold cannot be seen through their escapes.
+_BYTES: Final = re.compile(
+    r"""(?<![0-9A-Za-z_])b(?:'(?:[^'\\]|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z))""", re.DOTALL
+)
 
 _hidden: dict[str, None] = {}
 
@@ -47,5 +51,7 @@ def clean(text: str) -> str:
             text = text.replace(secret, SECRET)
     if "SaslAuthenticate" in text:
         text = _LOGIN.sub(rf"\1({SECRET})", text)
+    if "b'" in text or 'b"' in text:
+        text = _BYTES.sub("[bytes]", text)
     # What is innocent stays as it is; what stands between is looked through.
     return "".join(part if nth % 2 else redact_text(part) for nth, part in enumerate(_INNOCENT.split(text)))

@@ -104,7 +104,10 @@ def consume(
             say(f"consuming {topic} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topic=topic, group=group)
             threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
 
-        left = run(settings, stopping, ready)
+        def ending() -> None:
+            say(f"stopping: what is due is stored, for {drain:g} s at most; a second signal ends at once")
+
+        left = run(settings, stopping, ready, ending)
         if left:
             say(f"stopped; {left:,} blocks could not be stored in time, and are left to who comes next", blocks=left)
         else:

@@ -22,8 +22,8 @@ FORMATS: Final = ("text", "json")
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # These tell of every refused connection by themselves; what it means, our own messages say.
 _TALKATIVE: Final = ("kafka", "clickhouse_driver")
-# At DEBUG they say how they compile and what bytes they move, a hundred lines for each of ours.
-_NOISY: Final = ("numba", "httpcore", "hpack", "asyncio", "matplotlib")
+# These say how they compile, every request, what bytes they move: a hundred lines for each of ours.
+_NOISY: Final = ("numba", "httpx", "httpcore", "hpack", "asyncio", "kafka.protocol.parser")
 _log: Final = logging.getLogger("edgepath")
 _waiting: Final[list[str]] = []
 _json = False
