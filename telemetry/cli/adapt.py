@@ -9,14 +9,16 @@ from telemetry.cli.stopping import stopped_by_signals
 
 
 @click.command(cls=Configured, runs_on=True)
-@setting("--listen", default="127.0.0.1:5514", metavar="HOST:PORT", help="Syslog over UDP.")
+@setting("--listen", default="127.0.0.1:5514", metavar="HOST:PORT", help="Where to take syslog over UDP.")
 @setting("--otlp", default="http://127.0.0.1:4318", metavar="URL", help="Where spans go: OTLP/HTTP.")
 @setting("--service", metavar="NAME", required=True, help="The proxy's name (service.name).")
 @setting("--tier", metavar="NAME", default="balancer", help="Where on the way it stands.")
 @setting("--pop", metavar="NAME", default="", help="Point of presence, e.g. fra.")
-@setting("--zone", metavar="NAME", default="", help="cloud.availability_zone")
-@setting("--region", metavar="NAME", default="", help="cloud.region")
-@setting("--environment", metavar="NAME", default="", help="deployment.environment.name, e.g. production.")
+@setting("--zone", metavar="NAME", default="", help="Availability zone (cloud.availability_zone).")
+@setting("--region", metavar="NAME", default="", help="Region (cloud.region).")
+@setting(
+    "--environment", metavar="NAME", default="", help="Environment, e.g. production (deployment.environment.name)."
+)
 def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, region: str, environment: str) -> None:
     """Turn access logs of NGINX and HAProxy into spans.
 
@@ -26,7 +28,8 @@ def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, 
 
     \b
     Example:
-      edgepath adapt --service nginx-fra-1 --tier edge --pop fra --otlp http://otelcol.internal:4318
+      edgepath adapt --service nginx-fra-1 --tier edge --pop fra \\
+          --otlp http://otelcol.internal:4318
     """
     from telemetry.adapt.adapter import Adapter  # noqa: PLC0415 - other commands start without it
 

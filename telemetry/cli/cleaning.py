@@ -17,7 +17,8 @@ _INNOCENT: Final = re.compile(
 _LOGIN: Final = re.compile(r"(SaslAuthenticate\w*)\(.*", re.DOTALL)
 # Bytes in Python's representation: whole fetches, at DEBUG. What they hold cannot be seen through their escapes.
 _BYTES: Final = re.compile(
-    r"""(?<![0-9A-Za-z_])b(?:'(?:[^'\\]|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z))""", re.DOTALL
+    r"""(?:(?<=[\s=(,:\[{])|(?<![\s\S]))b(?:'(?!s\b)(?:[^'\\]|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z))""",
+    re.DOTALL,
 )
 
 _hidden: dict[str, None] = {}

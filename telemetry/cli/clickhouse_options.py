@@ -53,6 +53,12 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
             type=click.Path(path_type=Path),
             help="File whose first line is the password; or set EDGEPATH_CLICKHOUSE_PASSWORD.",
         ),
+        setting(
+            "--clickhouse-ca",
+            table=_TABLE,
+            type=click.Path(path_type=Path),
+            help="PEM file of the authorities that sign the server's certificate; the system's if not given.",
+        ),
     )
 
     def decorate(command: _F) -> _F:
@@ -63,12 +69,13 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
             clickhouse_user: str | None,
             clickhouse_password: str | None,  # noqa: ARG001 - asked for by its name
             clickhouse_password_file: Path | None,  # noqa: ARG001 - as above
+            clickhouse_ca: Path | None,
             **others: Any,
         ) -> Any:
             ctx = click.get_current_context()
             if clickhouse and others.get("data") and rank(ctx, "data") < rank(ctx, "clickhouse"):
                 clickhouse = None
-            return command(clickhouse=_address(ctx, clickhouse, clickhouse_user), **others)
+            return command(clickhouse=_address(ctx, clickhouse, clickhouse_user, clickhouse_ca), **others)
 
         made: Any = called
         for option in reversed(options):
@@ -78,7 +85,7 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
     return decorate
 
 
-def _address(ctx: click.Context, url: str | None, user: str | None) -> Any:
+def _address(ctx: click.Context, url: str | None, user: str | None, ca: Path | None) -> Any:
     from telemetry.store.address import ServerAddress  # noqa: PLC0415 - --help needs none
 
     if not url:
@@ -96,4 +103,16 @@ def _address(ctx: click.Context, url: str | None, user: str | None) -> Any:
         )
     if password and address.password:
         raise SettingsError("ClickHouse's password stands in the URL, and is also given apart: leave one out")
+    if ca is not None:
+        address = replace(address, ca=_authorities(address, ca))
     return replace(address, user=user or address.user, password=password or address.password)
+
+
+def _authorities(address: Any, ca: Path) -> str:
+    if not address.secure:
+        raise SettingsError("--clickhouse-ca is for TLS, but the ClickHouse URL is without: write clickhouses://")
+    if address.ca:
+        raise SettingsError(f"the ClickHouse URL says ca={address.ca}, and --clickhouse-ca {ca}: leave one out")
+    if not ca.is_file():
+        raise SettingsError(f"--clickhouse-ca {ca} cannot be used: there is no such file")
+    return str(ca)

@@ -78,6 +78,11 @@ def consume(
     The topic holds OTLP as `edgepath receive` or the OpenTelemetry Collector's Kafka exporter writes it, one trace in one
     partition. Messages that cannot be decoded go to TOPIC.dead with the reason. Offsets are committed after the paths are
     stored; nothing is lost while ClickHouse is away. Spans that come after their path was stored restate it.
+
+    \b
+    Examples:
+      edgepath consume --kafka kafka-1:9092 --clickhouse clickhouse://db:9000/edgepath
+      edgepath consume --config /etc/edgepath/edgepath.toml
     """
     from telemetry.app.consume import ConsumeSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.consume import consume as run  # noqa: PLC0415

@@ -60,6 +60,8 @@ def edgepath(ctx: click.Context, log_level: str) -> None:
     """The way a request takes from the client to the first API server: shown, measured, paged about.
 
     Try it: edgepath up --demo
+
+    Each command has a --help. All settings: docs/settings.md.
     """
     if ctx.get_parameter_source("log_level") is ParameterSource.COMMANDLINE:
         ctx.meta[GROUP_LOG_LEVEL] = log_level

@@ -43,7 +43,7 @@ slo.add_command(status)
 slo.add_command(budget)
 
 
-@slo.command(cls=Configured)
+@slo.command(cls=Configured, short_help="Check SLO files, and that data can meet them.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @policy_option
 @clickhouse_options(help="Also check against the last day on this server: clickhouse://HOST:9000/DATABASE.")

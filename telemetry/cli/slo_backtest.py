@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from telemetry.store.address import ServerAddress
 
 
-@click.command(cls=Configured)
+@click.command(cls=Configured, short_help="When would it have paged, and was that right?")
 @click.argument("name", metavar="SLO")
 @click.option("--since", type=Duration(), default="30d", show_default=True, help="How far back to replay.")
 @click.option(
@@ -67,7 +67,8 @@ def backtest(
     \b
     Examples:
       edgepath slo backtest edge-availability --since 30d --incidents autumn.yaml
-      edgepath slo backtest edge-availability --policy workbook --policy mine.yaml --scenario outage.yaml --picture a.svg
+      edgepath slo backtest edge-availability --policy workbook --policy mine.yaml \\
+          --scenario outage.yaml --picture a.svg
     """
     from alerts import policies as policy_files  # noqa: PLC0415 - numpy and the store are not needed by the others
     from alerts import slos as slo_files  # noqa: PLC0415

@@ -9,15 +9,20 @@ import click
 
 from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
-from telemetry.cli.settings import Configured
+from telemetry.cli.settings import Configured, setting
 
 if TYPE_CHECKING:
     from telemetry.store.address import ServerAddress
 
 
-@click.command(cls=Configured)
-@click.option(
-    "--otlp", metavar="URL", required=True, envvar="EDGEPATH_OTLP", help="OTLP/HTTP receiver, e.g. http://host:4318."
+@click.command(cls=Configured, short_help="Send an incident through the pipeline: does a page arrive?")
+@setting(
+    "--otlp",
+    table="slo",
+    metavar="URL",
+    required=True,
+    envvar="EDGEPATH_OTLP",
+    help="OTLP/HTTP receiver, e.g. http://host:4318.",
 )
 @clickhouse_options(required=True, help="ClickHouse server of the pipeline and the watchers.")
 @click.option("--alertmanager", metavar="URL", default="", help="An Alertmanager that must show the alert.")
@@ -32,7 +37,8 @@ def drill(otlp: str, clickhouse: "ServerAddress", alertmanager: str, timeout: fl
 
     \b
     Example:
-      edgepath slo drill --otlp http://collector:4318 --clickhouse clickhouse://db:9000/edgepath
+      edgepath slo drill --otlp http://collector:4318 \\
+          --clickhouse clickhouse://db:9000/edgepath
     """
     from alerts.drill import Leg, Runner  # noqa: PLC0415 - OTLP is not needed by the other commands
     from telemetry.store import open_store  # noqa: PLC0415

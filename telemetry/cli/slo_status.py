@@ -28,7 +28,7 @@ def _with_store(command: _F) -> _F:
     return clickhouse_options()(slo_options(command))
 
 
-@click.command(cls=Configured)
+@click.command(cls=Configured, short_help="What is left of the error budgets.")
 @_with_store
 def status(
     clickhouse: "ServerAddress | None", data: Path | None, slos: tuple[Path, ...], policy: str, as_json: bool
@@ -73,7 +73,7 @@ def status(
     console().print(table)
 
 
-@click.command(cls=Configured)
+@click.command(cls=Configured, short_help="Where an error budget went.")
 @click.argument("name", metavar="SLO")
 @click.option("--step", type=Duration(), default="1d", show_default=True, help="A line for each stretch of so long.")
 @_with_store

@@ -61,7 +61,7 @@ _log = logging.getLogger(__name__)
     multiple=True,
     envvar="EDGEPATH_PAGERDUTY",
     secret=Secret.WHOLE,
-    help="PagerDuty routing key (Events API v2); better given by the variable EDGEPATH_PAGERDUTY.",
+    help="PagerDuty routing key (Events API v2).",
 )
 @setting(
     "--pagerduty-url",
@@ -151,7 +151,8 @@ def watch(
 
     \b
     Example:
-      edgepath watch --clickhouse clickhouse://db:9000/edgepath --alertmanager http://am-1:9093 --alertmanager http://am-2:9093
+      edgepath watch --clickhouse clickhouse://db:9000/edgepath \\
+          --alertmanager http://am-1:9093 --alertmanager http://am-2:9093
     """
     from alerts import notify, policies  # noqa: PLC0415 - the command line starts fast for those who do not watch
     from alerts import slos as slo_files  # noqa: PLC0415

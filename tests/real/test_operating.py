@@ -188,7 +188,8 @@ user = "{STRANGER}"
 password-file = "kafka.secret"
 ca = "{secure_kafka.folder}/ca.pem"
 [clickhouse]
-url = "clickhouses://localhost:{native}/edgepath?http_port={http}&ca={made.authority}"
+url = "clickhouses://localhost:{native}/edgepath?http_port={http}"
+ca = "{made.authority.relative_to(tmp_path)}"
 user = "edgepath_consume"
 password-file = "clickhouse.secret"
 [consume]

@@ -56,7 +56,8 @@ one needs a restart.
 
 **Logs.** Logs go to standard error, what a command does to standard output. With `--log-format json` both are one JSON object
 a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`; `fields` and `exception` if there are any. Card numbers and
-secrets are taken out of all of it. `--log-level info` or `debug` brings the libraries' logs, too, kafka-python's among them.
+secrets are taken out of all of it (what is wrong with the command line itself is told as text). `--log-level info` or `debug`
+brings the libraries' logs, too, kafka-python's among them.
 
 **Exit status.** 0: an orderly end, also by SIGTERM or Ctrl-C. 1: something failed, or was found (`verify`, `slo check`, `slo
 drill`). 2: options or settings are wrong; nothing was begun, and starting again without a change is of no use. A second

@@ -163,6 +163,8 @@ def test_a_login_at_kafka_is_not_logged() -> None:
         ('bytearray(b"it\'s\\n"))', "bytearray([bytes]))"),
         ("cut off: b'\\x00\\", "cut off: [bytes]"),
         ("Bob's and web's", "Bob's and web's"),
+        ("the database 'a-b' and topic b's lag", "the database 'a-b' and topic b's lag"),
+        ("b'at the start'", "[bytes]"),
         ("two b'' and b\"x\"", "two [bytes] and [bytes]"),
     ],
 )

@@ -26,6 +26,11 @@ def _clean() -> Iterator[None]:
     logs.configure("warning", "text")
 
 
+@pytest.fixture(autouse=True)
+def _at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
 def told(*arguments: str, **variables: str) -> Result:
     """What the command says, in this process."""
     return CliRunner().invoke(edgepath, list(arguments), prog_name="edgepath", env=variables)
@@ -325,6 +330,18 @@ alertmanager = "http://user:pw-am@am:9093"
                 "names the user a, and --clickhouse-user b",
             ),
             (("--clickhouse", "clickhouse://a:pw-one@h/d"), "stands in the URL, and is also given apart"),
+            (
+                ("--clickhouse", "clickhouse://h/d", "--clickhouse-ca", "x"),
+                "--clickhouse-ca is for TLS, but the ClickHouse URL",
+            ),
+            (
+                ("--clickhouse", "clickhouses://h/d", "--clickhouse-ca", "x"),
+                "--clickhouse-ca x cannot be used: there is no such",
+            ),
+            (
+                ("--clickhouse", "clickhouses://h/d?ca=pyproject.toml", "--clickhouse-ca", "x"),
+                "says ca=pyproject.toml, and --clickhouse-ca x: leave one out",
+            ),
         ],
     )
     def test_clickhouses_user_and_password_once(self, arguments: tuple[str, ...], message: str) -> None:
