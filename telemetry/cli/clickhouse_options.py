@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from telemetry.cli.settings import SettingsError, setting
-from telemetry.cli.settings.secrets import hide, secret_given
+from telemetry.cli.settings.secrets import given, hide
 from telemetry.cli.settings.setting import Secret, rank
 from telemetry.errors import ConfigurationError
 
@@ -41,6 +41,12 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
             help="Who we are there, if the URL does not say.",
         ),
         setting(
+            "--clickhouse-user-file",
+            table=_TABLE,
+            type=click.Path(path_type=Path),
+            help="File whose first line is that name.",
+        ),
+        setting(
             "--clickhouse-password",
             table=_TABLE,
             secret=Secret.WHOLE,
@@ -66,8 +72,9 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
         def called(
             *,
             clickhouse: str | None,
-            clickhouse_user: str | None,
-            clickhouse_password: str | None,  # noqa: ARG001 - asked for by its name
+            clickhouse_user: str | None,  # noqa: ARG001 - asked for by its name
+            clickhouse_user_file: Path | None,  # noqa: ARG001 - as above
+            clickhouse_password: str | None,  # noqa: ARG001 - as above
             clickhouse_password_file: Path | None,  # noqa: ARG001 - as above
             clickhouse_ca: Path | None,
             **others: Any,
@@ -75,7 +82,7 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
             ctx = click.get_current_context()
             if clickhouse and others.get("data") and rank(ctx, "data") < rank(ctx, "clickhouse"):
                 clickhouse = None
-            return command(clickhouse=_address(ctx, clickhouse, clickhouse_user, clickhouse_ca), **others)
+            return command(clickhouse=_address(ctx, clickhouse, clickhouse_ca), **others)
 
         made: Any = called
         for option in reversed(options):
@@ -85,12 +92,12 @@ def clickhouse_options(*, required: bool = False, help: str = _HELP) -> Callable
     return decorate
 
 
-def _address(ctx: click.Context, url: str | None, user: str | None, ca: Path | None) -> Any:
+def _address(ctx: click.Context, url: str | None, ca: Path | None) -> Any:
     from telemetry.store.address import ServerAddress  # noqa: PLC0415 - --help needs none
 
     if not url:
         return None
-    password = secret_given(ctx, "clickhouse_password")
+    user, password = given(ctx, "clickhouse_user"), given(ctx, "clickhouse_password")
     try:
         address = ServerAddress.parse(url)
     except ConfigurationError as error:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from telemetry.cli.settings import SettingsError, setting
-from telemetry.cli.settings.secrets import secret_given
+from telemetry.cli.settings.secrets import given
 from telemetry.cli.settings.setting import Secret
 from telemetry.errors import ConfigurationError
 
@@ -40,6 +40,7 @@ _SECURITY = (
         help="How the password is proven.",
     ),
     setting("--kafka-user", table=_TABLE, metavar="NAME", help="Who we are at Kafka."),
+    setting("--kafka-user-file", table=_TABLE, type=_FILE, help="File whose first line is that name."),
     setting(
         "--kafka-password",
         table=_TABLE,
@@ -79,6 +80,7 @@ SECURITY_NAMES = (
     "kafka_security",
     "kafka_mechanism",
     "kafka_user",
+    "kafka_user_file",
     "kafka_password",
     "kafka_password_file",
     "kafka_ca",
@@ -127,10 +129,10 @@ def kafka_settings(bootstrap: str, options: dict[str, Any]) -> Any:
             ca=options["kafka_ca"],
             cert=options["kafka_cert"],
             key=options["kafka_key"],
-            key_password=secret_given(ctx, "kafka_key_password"),
+            key_password=given(ctx, "kafka_key_password"),
             mechanism=Mechanism(options["kafka_mechanism"]),
-            user=options["kafka_user"] or "",
-            password=secret_given(ctx, "kafka_password"),
+            user=given(ctx, "kafka_user"),
+            password=given(ctx, "kafka_password"),
         ).checked()
     except ConfigurationError as error:
         raise SettingsError(str(error)) from error

@@ -176,6 +176,7 @@ def place(secure_kafka: SecureKafka, tmp_path: Path) -> Iterator[Place]:
         for name, secret in (("kafka", PASSWORD), ("clickhouse", STORE_PASSWORD)):
             (tmp_path / f"{name}.secret").write_text(secret + "\n")
             (tmp_path / f"{name}.secret").chmod(0o600)
+        (tmp_path / "user").write_text(f"{STRANGER}\n")
         (tmp_path / "edgepath.toml").write_text(f"""
 [log]
 level = "debug"
@@ -184,7 +185,7 @@ format = "json"
 bootstrap = "{secure_kafka.addresses["SASL_SSL"]}"
 security = "sasl_ssl"
 mechanism = "PLAIN"
-user = "{STRANGER}"
+user-file = "user"
 password-file = "kafka.secret"
 ca = "{secure_kafka.folder}/ca.pem"
 [clickhouse]

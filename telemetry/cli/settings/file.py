@@ -65,8 +65,8 @@ def read(path: Path) -> Found:
         for table, key, entry, value in _pairs(tables)
         if entry is not None
     }
-    secret = any(e is not None and e.setting.secret.shown(str(v)) != str(v) for _, _, e, v in _pairs(tables))
-    warning = readable_by_all(path, "secrets") if secret else ""
+    holds_secrets = any(e is not None and _is_secret(e.setting, value) for _, _, e, value in _pairs(tables))
+    warning = readable_by_all(path, "secrets") if holds_secrets else ""
     return Found(values, (warning,) if warning else ())
 
 
@@ -75,6 +75,11 @@ def _pairs(tables: Mapping[str, Any]) -> Iterator[tuple[str, str, Entry | None, 
     for table, keys in tables.items():
         for key, value in keys.items() if isinstance(keys, dict) else ():
             yield table, key, known.get(table, {}).get(key), value
+
+
+def _is_secret(setting: Setting, value: Any) -> bool:
+    each = value if isinstance(value, list) else [value]
+    return any(setting.secret.shown(str(one)) != str(one) for one in each)
 
 
 def _hide(tables: Mapping[str, Any]) -> None:

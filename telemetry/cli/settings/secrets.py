@@ -13,12 +13,13 @@ from telemetry.cli.settings.setting import Secret, Setting, SettingsError, rank
 _LARGEST = 64 * 1024
 
 
-def read_secret(path: Path, named: str) -> str:
-    """The secret that is the first line of a file.
+def read_line(path: Path, named: str, *, secret: bool = True) -> str:
+    """The secret (or name) that is the first line of a file.
 
     Args:
         path: the file.
         named: how the user named it, for messages.
+        secret: it is never shown from now on, and nobody else should be able to read the file.
 
     Raises:
         SettingsError: it cannot be read, or is empty.
@@ -30,17 +31,18 @@ def read_secret(path: Path, named: str) -> str:
         raise SettingsError(f"{named} {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SettingsError(f"{named} {path} does not hold text in UTF-8") from None
-    secret = text.splitlines()[0] if text else ""
-    if not secret:
-        raise SettingsError(f"{named} {path} is empty: its first line must be the secret")
-    if warning := readable_by_all(path, "a secret"):
-        logs.warn_later(warning)
-    hide(Secret.WHOLE, secret)
-    return secret
+    line = text.splitlines()[0] if text else ""
+    if not line:
+        raise SettingsError(f"{named} {path} is empty: its first line must be the {'secret' if secret else 'name'}")
+    if secret:
+        if warning := readable_by_all(path, "a secret"):
+            logs.warn_later(warning)
+        hide(Secret.WHOLE, line)
+    return line
 
 
-def secret_given(ctx: click.Context, name: str) -> str:
-    """The secret that was given as ``name``, or by the file that ``name_file`` names; empty if by neither.
+def given(ctx: click.Context, name: str) -> str:
+    """What was given as ``name``, or by the file that ``name_file`` names; empty if by neither.
 
     Of two the stronger one is taken: the command line's, then a variable's, then the settings file's.
 
@@ -57,7 +59,7 @@ def secret_given(ctx: click.Context, name: str) -> str:
             f"[{itself.table}] {itself.key} and {file.key} are both given (variables {itself.variable} and {file.variable}): "
             "leave one out"
         )
-    return read_secret(path, file.flag)
+    return read_line(path, file.flag, secret=itself.secret is not Secret.NO)
 
 
 def _setting(ctx: click.Context, name: str) -> Setting:

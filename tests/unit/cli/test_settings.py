@@ -250,7 +250,7 @@ alertmanager = "http://user:pw-am@am:9093"
         )
         (tmp_path / "edgepath.toml").chmod(0o640)
         assert "everybody" not in told("consume", "--config", file, "--kafka-ca", "nowhere.pem").output
-        file = written(tmp_path, '[consume]\ngroup = "x"\n', 0o644)
+        file = written(tmp_path, '[consume]\ngroup = "x"\n[pages]\nalertmanager = ["http://am:9093"]\n', 0o644)
         assert "everybody" not in told("consume", "--config", file, "--kafka-ca", "nowhere.pem", *NEEDED).output
 
     @pytest.fixture
@@ -313,6 +313,20 @@ alertmanager = "http://user:pw-am@am:9093"
         assert "[kafka] password and password-file are both given" in result.output
         file = written(tmp_path, f'[kafka]\npassword-file = "{tmp_path}/nowhere"\n')
         assert "database 'a-b'" in self.sasl("--config", file, **variable).output
+
+    def test_users_from_files(self, tmp_path: Path) -> None:
+        """As secrets of clusters are mounted: a name is none, and may be shown."""
+        (tmp_path / "user").write_text("alice-of-the-file\n")
+        (tmp_path / "user").chmod(0o644)
+        file = written(tmp_path, '[kafka]\nuser-file = "user"\n[clickhouse]\nuser-file = "user"\n')
+        url = ("--clickhouse", "clickhouse://bob@h/d")
+        result = told("consume", "--config", file, "--kafka", "k:1", "--kafka-security", "sasl_ssl", *url)
+        assert "and the password is missing" in result.output
+        assert "everybody" not in result.output
+        result = told("consume", "--config", file, "--kafka", "k:1", *url)
+        assert "a Kafka user is given, but --kafka-security is plaintext" in result.output
+        result = told("schema", "apply", "--config", file, *url)
+        assert "names the user bob, and --clickhouse-user alice-of-the-file" in result.output
 
     def test_no_password_has_an_option(self) -> None:
         """A command line can be read by everybody on the machine."""
