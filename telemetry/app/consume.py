@@ -64,15 +64,22 @@ class Consumption:
     metrics: Callable[[], MetricsView] | None = None
 
 
-def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[Consumption], None]) -> None:
+def consume(
+    settings: ConsumeSettings,
+    stop: threading.Event,
+    ready: Callable[[Consumption], None],
+    ending: Callable[[], None] = lambda: None,
+) -> int:
     """Consume until ``stop`` is set; then store and commit what is due, and leave the group.
 
-    What is still open is read again by who comes next.
+    What is still open is read again by who comes next. Returns how many blocks could not be stored in time: they are
+    left to who comes next, too.
 
     Args:
         settings: see there.
         stop: ends it.
         ready: called once everything answers.
+        ending: called when it has stopped to take in, and what is due is yet to be stored.
 
     Raises:
         ConfigurationError, UnavailableError: Kafka or ClickHouse cannot be used at the start. Later on they may come and go.
@@ -83,6 +90,8 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         # Before the group is joined: a member that compiles for half a minute would hold its partitions for nothing.
         if (seconds := warm()) > _SLOW_SECONDS:
             _log.warning("compiled the engine in %.0f s; this is done once for each version", seconds)
+        if stop.is_set():
+            return 0
         store = ServerStore(settings.clickhouse)
         parts.callback(store.close)
         schema.apply(store)
@@ -100,7 +109,9 @@ def consume(settings: ConsumeSettings, stop: threading.Event, ready: Callable[[C
         with metrics.beside(stop) if metrics else contextlib.nullcontext():
             with _looked_at(view, stop):
                 pipeline.run(stop)
+            ending()
             pipeline.finish(settings.drain_seconds)
+        return pipeline.status().waiting_batches + (metrics.look().status.waiting_batches if metrics else 0)
 
 
 def _metrics(settings: ConsumeSettings) -> MetricsConsumer:

@@ -7,7 +7,7 @@ from typing import Final
 
 from telemetry.app.ways import Way, Ways
 from telemetry.demo.kafka_broker import KafkaBroker
-from telemetry.feeds.kafka import KafkaFeed, KafkaSink, Kind
+from telemetry.feeds.kafka import KafkaFeed, KafkaSettings, KafkaSink, Kind
 from telemetry.feeds.kafka.topics import ensure_topic
 from telemetry.vocabulary import METRICS_TOPIC, SPANS_TOPIC
 
@@ -17,12 +17,12 @@ PARTITIONS: Final = 4
 
 @contextlib.contextmanager
 def open_kafka(
-    address: str, data: Path, where: list[tuple[str, str]], progress: Callable[[str], None]
+    kafka: KafkaSettings | str, data: Path, where: list[tuple[str, str]], progress: Callable[[str], None]
 ) -> Iterator[Ways]:
-    """The ways of spans and of metrics through Kafka; a broker of our own if ``address`` is empty.
+    """The ways of spans and of metrics through Kafka; a broker of our own if ``kafka`` is empty.
 
     Args:
-        address: ``HOST:PORT`` of a running Kafka, or empty.
+        kafka: how a running Kafka is reached, or its ``HOST:PORT``, or empty.
         data: a broker of our own keeps its files in there.
         where: told where Kafka is.
         progress: told what is being started.
@@ -32,20 +32,21 @@ def open_kafka(
         UnavailableError: Kafka does not answer.
     """
     with contextlib.ExitStack() as parts:
-        if not address:
+        if not kafka:
             progress("starting Apache Kafka (the first time, Maven fetches it)")
             broker = KafkaBroker(data / "kafka")
             parts.callback(broker.stop)
             broker.start()
-            address = broker.bootstrap
-        where.append(("Kafka", f"{address}, topics {SPANS_TOPIC} and {METRICS_TOPIC}"))
+            kafka = broker.bootstrap
+        settings = KafkaSettings.of(kafka)
+        where.append(("Kafka", f"{settings.bootstrap}, topics {SPANS_TOPIC} and {METRICS_TOPIC}"))
 
         def way(topic: str, kind: Kind, group: str) -> Way:
-            ensure_topic(address, topic, PARTITIONS)
-            sink = KafkaSink(address, topic, kind)
+            ensure_topic(settings, topic, PARTITIONS)
+            sink = KafkaSink(settings, topic, kind)
             sink.open()
             parts.callback(sink.close)
-            feed = KafkaFeed(address, topic, group)
+            feed = KafkaFeed(settings, topic, group)
             feed.open()
             parts.callback(feed.close)
             return Way(feed, sink, topic)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from telemetry.demo.settings import DemoSettings
 from telemetry.engine.settings import EngineSettings
+from telemetry.feeds.kafka.settings import KafkaSettings
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class UpSettings:
         webhooks, alertmanagers: who is paged, besides the screen.
         demo: the demo's settings; None without it.
         run_seconds: how long to run; None until stopped.
-        kafka: None: the journal; empty: start a broker; else ``HOST:PORT`` of one that runs.
+        kafka: None: the journal; empty: start a broker; else how one that runs is reached, or its ``HOST:PORT``.
         engine: settings of the engine.
     """
 
@@ -35,5 +36,5 @@ class UpSettings:
     alertmanagers: tuple[str, ...] = ()
     demo: DemoSettings | None = None
     run_seconds: float | None = None
-    kafka: str | None = None
+    kafka: KafkaSettings | str | None = None
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -1,25 +1,24 @@
 """``edgepath adapt``: access logs of proxies without a tracer in, OTLP out."""
 
-import signal
-import threading
-from types import FrameType
-
 import click
 
 from telemetry import vocabulary as v
+from telemetry.cli.logs import say
+from telemetry.cli.settings import Configured, setting
+from telemetry.cli.stopping import stopped_by_signals
 
 
-@click.command()
-@click.option("--listen", default="127.0.0.1:5514", show_default=True, metavar="HOST:PORT", help="Syslog over UDP.")
-@click.option(
-    "--otlp", default="http://127.0.0.1:4318", show_default=True, metavar="URL", help="Where spans go: OTLP/HTTP."
+@click.command(cls=Configured, runs_on=True)
+@setting("--listen", default="127.0.0.1:5514", metavar="HOST:PORT", help="Where to take syslog over UDP.")
+@setting("--otlp", default="http://127.0.0.1:4318", metavar="URL", help="Where spans go: OTLP/HTTP.")
+@setting("--service", metavar="NAME", required=True, help="The proxy's name (service.name).")
+@setting("--tier", metavar="NAME", default="balancer", help="Where on the way it stands.")
+@setting("--pop", metavar="NAME", default="", help="Point of presence, e.g. fra.")
+@setting("--zone", metavar="NAME", default="", help="Availability zone (cloud.availability_zone).")
+@setting("--region", metavar="NAME", default="", help="Region (cloud.region).")
+@setting(
+    "--environment", metavar="NAME", default="", help="Environment, e.g. production (deployment.environment.name)."
 )
-@click.option("--service", required=True, help="The proxy's name (service.name).")
-@click.option("--tier", default="balancer", show_default=True, help="Where on the way it stands.")
-@click.option("--pop", default="", help="Point of presence, e.g. fra.")
-@click.option("--zone", default="", help="cloud.availability_zone")
-@click.option("--region", default="", help="cloud.region")
-@click.option("--environment", default="", help="deployment.environment.name, e.g. production.")
 def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, region: str, environment: str) -> None:
     """Turn access logs of NGINX and HAProxy into spans.
 
@@ -29,7 +28,8 @@ def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, 
 
     \b
     Example:
-      edgepath adapt --service nginx-fra-1 --tier edge --pop fra --otlp http://otelcol.internal:4318
+      edgepath adapt --service nginx-fra-1 --tier edge --pop fra \\
+          --otlp http://otelcol.internal:4318
     """
     from telemetry.adapt.adapter import Adapter  # noqa: PLC0415 - other commands start without it
 
@@ -47,23 +47,16 @@ def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, 
         v.ENVIRONMENT[0]: environment,
     }
     adapter = Adapter((host.strip("[]"), int(port)), otlp, {name: value for name, value in resource.items() if value})
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-        stopping.set()
-
-    adapter.start()
-    click.echo(f"taking syslog on {host}:{adapter.port} (UDP); spans to {otlp}; Ctrl-C stops")
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        stopping.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        adapter.stop()
+    with stopped_by_signals() as stopping:
+        adapter.start()
+        try:
+            say(f"taking syslog on {host}:{adapter.port} (UDP); spans to {otlp}; Ctrl-C stops")
+            stopping.wait()
+        finally:
+            adapter.stop()
     counts = adapter.counts
     text = f"took {counts['lines']:,} lines, sent {counts['sent']:,} spans"
     for what in ("dropped", "malformed", "not_sampled"):
         if counts[what]:
             text += f", {counts[what]:,} {what.replace('_', ' ')}"
-    click.echo(text)
+    say(text, counts=dict(counts))

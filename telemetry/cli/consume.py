@@ -1,85 +1,72 @@
 """``edgepath consume``: Kafka to ClickHouse."""
 
-import signal
 import threading
-import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
+from telemetry.cli.duration import Duration
 from telemetry.cli.kafka_options import kafka_options
+from telemetry.cli.logs import say
+from telemetry.cli.settings import Configured, setting
+from telemetry.cli.stopping import stopped_by_signals
 from telemetry.vocabulary import DEFAULT_TIERS, METRICS_TOPIC, SPANS_TOPIC
 
 if TYPE_CHECKING:
     from telemetry.app.consume import Consumption
     from telemetry.feeds.kafka import KafkaSettings
+    from telemetry.store.address import ServerAddress
 
 _EVERY_SECONDS = 10.0
 
 
-@click.command()
+@click.command(cls=Configured, runs_on=True)
 @kafka_options
-@click.option(
-    "--clickhouse",
-    required=True,
-    metavar="URL",
-    envvar="EDGEPATH_CLICKHOUSE",
-    help="clickhouse://USER:PASSWORD@HOST:9000/DATABASE; the variable keeps the password off the command line.",
-)
-@click.option("--topic", default=SPANS_TOPIC, show_default=True, help="Topic with OTLP protobuf messages.")
-@click.option("--group", default="edgepath", show_default=True, help="Consumer group; start more in it to scale out.")
-@click.option(
+@clickhouse_options(required=True)
+@setting("--topic", metavar="NAME", default=SPANS_TOPIC, help="Topic with OTLP messages.")
+@setting("--group", metavar="NAME", default="edgepath", help="Consumer group; start more in it to scale out.")
+@setting(
     "--metrics-topic",
+    metavar="NAME",
     default=METRICS_TOPIC,
-    show_default=True,
-    metavar="TOPIC",
-    envvar="EDGEPATH_METRICS_TOPIC",
     help="Topic with OTLP metrics. One that is missing is waited for.",
 )
-@click.option(
-    "--metrics-group", metavar="GROUP", help="Consumer group of metrics.  [default: that of --group, and -metrics]"
+@setting(
+    "--metrics-group",
+    metavar="NAME",
+    show_default="that of --group, and -metrics",
+    help="Consumer group of metrics.",
 )
-@click.option("--metrics/--no-metrics", default=True, show_default=True, help="Whether metrics are stored, too.")
-@click.option(
-    "--grace", default=10.0, show_default=True, metavar="SECONDS", help="Quiet time after which a trace closes."
-)
-@click.option(
-    "--complete-grace",
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="The same for a trace with nothing missing.",
-)
-@click.option(
+@setting("--metrics/--no-metrics", default=True, help="Whether metrics are stored, too.")
+@setting("--grace", type=Duration(), default="10s", help="Quiet time after which a trace closes.")
+@setting("--complete-grace", type=Duration(), default="2s", help="The same for a trace with nothing missing.")
+@setting(
     "--session-timeout",
-    default=45.0,
-    show_default=True,
-    metavar="SECONDS",
+    type=Duration(),
+    default="45s",
     help="After so long without a word Kafka gives this consumer's partitions to others.",
 )
-@click.option(
+@setting(
     "--observe",
     default="off",
-    show_default=True,
     metavar="HOST:PORT",
     envvar="EDGEPATH_OBSERVE",
     help="Prometheus metrics under /metrics, probes under /healthz and /readyz; each process needs a port of its own.",
 )
-@click.option(
-    "--drain-seconds",
-    default=20.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="When stopped: how long what is due may take to be stored. A second signal ends at once.",
+@setting(
+    "--drain",
+    type=Duration(zero=True),
+    default="20s",
+    help="When stopped: how long what is due may take to be stored.",
 )
-@click.option(
+@setting(
     "--tiers",
+    metavar="NAMES",
     default=",".join(DEFAULT_TIERS),
-    show_default=True,
-    help="Tiers from the client to the API, where paths stop.",
+    help="Tiers on the way to the API, where paths stop.",
 )
-@click.option(
+@setting(
     "--tier-of",
     multiple=True,
     metavar="PATTERN=TIER",
@@ -87,7 +74,7 @@ _EVERY_SECONDS = 10.0
 )
 def consume(
     kafka: "KafkaSettings",
-    clickhouse: str,
+    clickhouse: "ServerAddress",
     topic: str,
     group: str,
     metrics_topic: str,
@@ -97,7 +84,7 @@ def consume(
     complete_grace: float,
     session_timeout: float,
     observe: str,
-    drain_seconds: float,
+    drain: float,
     tiers: str,
     tier_of: tuple[str, ...],
 ) -> None:
@@ -108,6 +95,11 @@ def consume(
     stored; nothing is lost while ClickHouse is away. Spans that come after their path was stored restate it.
 
     Metrics are read beside them, in a consumer group of their own: neither waits for the other.
+
+    \b
+    Examples:
+      edgepath consume --kafka kafka-1:9092 --clickhouse clickhouse://db:9000/edgepath
+      edgepath consume --config /etc/edgepath/edgepath.toml
     """
     if metrics and metrics_topic == topic:
         raise click.UsageError(
@@ -117,42 +109,38 @@ def consume(
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
     from telemetry.engine.settings import EngineSettings  # noqa: PLC0415
-    from telemetry.store.address import ServerAddress  # noqa: PLC0415
 
-    address = ServerAddress.parse(clickhouse)
     settings = ConsumeSettings(
         kafka=kafka,
-        clickhouse=address,
+        clickhouse=clickhouse,
         topic=topic,
         group=group,
         metrics_topic=metrics_topic if metrics else "",
         metrics_group=metrics_group or "",
         session_timeout_ms=round(session_timeout * 1000),
         observe=_address(observe),
-        drain_seconds=drain_seconds,
+        drain_seconds=drain,
         engine=EngineSettings(
             tiers=tiers_from(tiers, tier_of),
             grace_ms=round(grace * 1000),
             complete_grace_ms=round(min(complete_grace, grace) * 1000),
         ),
     )
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(_stop, stopping))
+    with stopped_by_signals() as stopping:
 
-    def ready(running: "Consumption") -> None:
-        topics = f"{topic} and {metrics_topic}" if metrics else topic
-        click.echo(f"consuming {topics} at {kafka.bootstrap} into {address}; Ctrl-C stops")
-        threading.Thread(target=_tell, args=(running, stopping), daemon=True).start()
+        def ready(running: "Consumption") -> None:
+            topics = f"{topic} and {metrics_topic}" if metrics else topic
+            say(f"consuming {topics} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topic=topic, group=group)
+            threading.Thread(target=_tell, args=(running, stopping), daemon=True).start()
 
-    run(settings, stopping, ready)
-    click.echo("stopped")
+        def ending() -> None:
+            say(f"stopping: what is due is stored, for {drain:g} s at most; a second signal ends at once")
 
-
-def _stop(stopping: threading.Event, number: int, _frame: object) -> None:
-    """The first signal stops in order, the second at once."""
-    stopping.set()
-    signal.signal(number, signal.SIG_DFL)
+        left = run(settings, stopping, ready, ending)
+        if left:
+            say(f"stopped; {left:,} blocks could not be stored in time, and are left to who comes next", blocks=left)
+        else:
+            say("stopped")
 
 
 def _address(text: str) -> tuple[str, int] | None:
@@ -169,7 +157,7 @@ def _tell(running: "Consumption", stopping: threading.Event) -> None:
     while not stopping.wait(_EVERY_SECONDS):
         s = running.paths()
         line = (
-            f"{time.strftime('%H:%M:%S')} {s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
+            f"{s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
             f"{s.open_spans:,} open spans · lag {s.lag:,} records"
         )
         more = [
@@ -177,11 +165,29 @@ def _tell(running: "Consumption", stopping: threading.Event) -> None:
             for count, name in ((s.late_spans, "late spans"), (s.rejected_records, "dead letters"))
             if count
         ]
-        click.echo(" · ".join([line, *more, *([s.trouble] if s.trouble else [])]))
+        say(
+            " · ".join([line, *more, *([s.trouble] if s.trouble else [])]),
+            clock=True,
+            partitions=s.partitions,
+            spans=s.spans,
+            paths=s.paths,
+            open_spans=s.open_spans,
+            lag=s.lag,
+            late_spans=s.late_spans,
+            dead_letters=s.rejected_records,
+            trouble=s.trouble,
+        )
         if running.metrics is None:
             continue
         m = running.metrics()
         if m.status.records or not m.notice:  # why there are none stands in the log, once
-            line = f"         metrics: {m.status.points:,} points · lag {m.status.lag:,} records"
+            line = f"metrics: {m.status.points:,} points · lag {m.status.lag:,} records"
             dead = [f"{m.status.rejected_records:,} dead letters"] if m.status.rejected_records else []
-            click.echo(" · ".join([line, *dead, *([m.status.trouble] if m.status.trouble else [])]))
+            say(
+                " · ".join([line, *dead, *([m.status.trouble] if m.status.trouble else [])]),
+                clock=True,
+                points=m.status.points,
+                lag=m.status.lag,
+                dead_letters=m.status.rejected_records,
+                trouble=m.status.trouble,
+            )

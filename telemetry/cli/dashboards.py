@@ -12,7 +12,7 @@ def dashboards() -> None:
     """Grafana dashboards over Edgepath's tables."""
 
 
-@dashboards.command()
+@dashboards.command(short_help="Write every dashboard as JSON.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -13,11 +13,22 @@ class Duration(click.ParamType[float]):
 
     name = "duration"
 
+    def __init__(self, *, zero: bool = False) -> None:
+        """With ``zero``, no time at all is one, too."""
+        self._zero = zero
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
+        """What stands for it in help."""
+        return "TIME"
+
+    @staticmethod
+    def text(seconds: float) -> str:
+        """As it is written."""
+        return f"{seconds:.12g}s"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds."""
-        if isinstance(value, int | float):
-            return float(value)
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", str(value).strip())
-        if not match or float(match[1]) <= 0:
+        if not match or (float(match[1]) <= 0 and not self._zero):
             self.fail(f"{value!r} is not a duration; write for example 150s, 5m or 2h", param, ctx)
         return float(match[1]) * _UNITS[match[2] or "s"]

@@ -1,12 +1,13 @@
 """The group of all commands. Each is loaded when it is called for: ``edgepath --help`` loads no engine."""
 
 import importlib
-import logging
-from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from telemetry.cli import logs
+from telemetry.cli.settings.command import GROUP_LOG_LEVEL, CommandError
 from telemetry.errors import EdgepathError
 
 # name: (module, attribute, what it does), in the order in which someone new meets them
@@ -42,25 +43,26 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except EdgepathError as error:
-            raise click.ClickException(str(error)) from error
-
-
-def _levels() -> Sequence[str]:
-    return ("debug", "info", "warning", "error")
+            raise CommandError(str(error)) from error
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="edgepath", prog_name="edgepath")
 @click.option(
-    "--log-level", type=click.Choice(_levels()), default="warning", show_default=True, help="What is logged to stderr."
+    "--log-level",
+    type=click.Choice(logs.LEVELS),
+    default="warning",
+    show_default=True,
+    help="What is logged to standard error.",
 )
-def edgepath(log_level: str) -> None:
+@click.pass_context
+def edgepath(ctx: click.Context, log_level: str) -> None:
     """The way a request takes from the client to the first API server: shown, measured, paged about.
 
     Try it: edgepath up --demo
+
+    Each command has a --help. All settings: docs/settings.md.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if log_level == "warning":
-        # These tell of every refused connection by themselves; what it means, our own messages say.
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
-        logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
+    if ctx.get_parameter_source("log_level") is ParameterSource.COMMANDLINE:
+        ctx.meta[GROUP_LOG_LEVEL] = log_level
+    logs.configure(log_level, "text")

@@ -1,16 +1,15 @@
 """``edgepath receive``: OTLP in, Kafka out."""
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from telemetry.cli.kafka_options import kafka_options
-from telemetry.errors import EdgepathError
+from telemetry.cli.logs import say
+from telemetry.cli.settings import Configured, setting
+from telemetry.cli.stopping import stopped_by_signals
 from telemetry.vocabulary import METRICS_TOPIC, SPANS_TOPIC
 
 if TYPE_CHECKING:
@@ -20,37 +19,28 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 
 
-@click.command()
+@click.command(cls=Configured, runs_on=True)
 @kafka_options
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
-@click.option(
-    "--grpc-port",
-    type=click.IntRange(0, 65535),
-    default=4317,
-    show_default=True,
-    help="OTLP/gRPC; 0 takes a free port.",
+@setting("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on; 0.0.0.0 for all.")
+@setting(
+    "--grpc-port", type=click.IntRange(0, 65535), metavar="PORT", default=4317, help="OTLP/gRPC; 0 takes a free port."
 )
-@click.option(
-    "--http-port",
-    type=click.IntRange(0, 65535),
-    default=4318,
-    show_default=True,
-    help="OTLP/HTTP; 0 takes a free port.",
+@setting(
+    "--http-port", type=click.IntRange(0, 65535), metavar="PORT", default=4318, help="OTLP/HTTP; 0 takes a free port."
 )
-@click.option("--topic", default=SPANS_TOPIC, show_default=True, help="Topic for spans.")
-@click.option("--metrics-topic", default=METRICS_TOPIC, show_default=True, help="Topic for metrics.")
-@click.option(
+@setting("--topic", metavar="NAME", default=SPANS_TOPIC, help="Topic for spans.")
+@setting("--metrics-topic", metavar="NAME", default=METRICS_TOPIC, help="Topic for metrics.")
+@setting(
     "--partitions",
     type=click.IntRange(min=1),
+    metavar="N",
     default=8,
-    show_default=True,
     help="Make missing topics with so many partitions; topics that are there stay as they are.",
 )
-@click.option(
+@setting(
     "--max-body",
     type=click.IntRange(min=1),
     default=16,
-    show_default=True,
     metavar="MIB",
     help="Largest request; up to four times as much after decompression (HTTP).",
 )
@@ -76,21 +66,14 @@ def receive(
     Example:
       edgepath receive --kafka kafka-1:9092,kafka-2:9092 --host 0.0.0.0
     """
-    stopping = threading.Event()
-    try:
+    with stopped_by_signals() as stopping:
         with _receiving(kafka, host, grpc_port, http_port, topic, metrics_topic, partitions, max_body) as started:
             counters, where = started
-            previous = {number: signal.signal(number, _stopper(stopping)) for number in (signal.SIGINT, signal.SIGTERM)}
-            try:
-                click.echo(where)  # only now: who reads it may stop us at once
-                stopping.wait()
-            finally:
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
-            click.echo("stopping: requests in work are finished")
-    except EdgepathError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(_summary(counters.snapshot()))
+            say(where)  # only now: who reads it may stop us at once
+            stopping.wait()
+            say("stopping: requests in work are finished")
+        counts = counters.snapshot()
+        say(_summary(counts), requests=counts.requests, spans=counts.spans, data_points=counts.data_points)
 
 
 @contextmanager
@@ -114,7 +97,7 @@ def _receiving(
         sinks = [KafkaSink(kafka, topic), KafkaSink(kafka, metrics_topic, Kind.METRICS)]
         for name, sink in zip((topic, metrics_topic), sinks, strict=True):
             if ensure_topic(kafka, name, partitions):
-                click.echo(f"made topic {name} with {partitions} partitions")
+                say(f"made topic {name} with {partitions} partitions", topic=name, partitions=partitions)
             sink.open()
             stack.callback(sink.close)
         spans, metrics = sinks
@@ -128,13 +111,6 @@ def _receiving(
             f"receiving OTLP: gRPC {host}:{over_grpc.port}, HTTP http://{host}:{over_http.port}/v1/traces; "
             f"to Kafka {kafka.bootstrap}, topics {topic} and {metrics_topic}; Ctrl-C stops",
         )
-
-
-def _stopper(stopping: threading.Event) -> "signal._HANDLER":
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-        stopping.set()
-
-    return stop
 
 
 def _summary(counts: "Snapshot") -> str:

@@ -1,10 +1,16 @@
 """``edgepath schema``: the tables."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
+from telemetry.cli.settings import Configured
 from telemetry.store import open_store
+
+if TYPE_CHECKING:
+    from telemetry.store.address import ServerAddress
 
 
 @click.group()
@@ -12,14 +18,12 @@ def schema() -> None:
     """Create or update the tables in ClickHouse."""
 
 
-@schema.command()
-@click.option(
-    "--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="clickhouse://USER:PASSWORD@HOST:9000/DB"
-)
+@schema.command(cls=Configured)
+@clickhouse_options()
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Data directory of an embedded store, instead of a server."
 )
-def apply(clickhouse: str | None, data: Path | None) -> None:
+def apply(clickhouse: "ServerAddress | None", data: Path | None) -> None:
     """Apply the numbered migrations that are missing. Safe to run again, and by two at once."""
     from telemetry.store import schema as migrations  # noqa: PLC0415 - after the options are known to be right
 

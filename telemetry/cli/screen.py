@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from alerts.page import PageEvent
+from telemetry.cli.logs import say
 from telemetry.demo.incident import IncidentTimes
 from telemetry.demo.report import summarize
 
@@ -78,7 +79,9 @@ class Screen:
         if self._live is None and time.monotonic() < self._plain_due:
             return
         self._plain_due = time.monotonic() + _PLAIN_LINE_SECONDS
-        rate, p50, p99 = recent()
+        self._line(facts, *recent())
+
+    def _line(self, facts: "Facts", rate: float, p50: float | None, p99: float | None) -> None:
         p = facts.pipeline
         edge = f"edge time p50 {_ms(p50)} p99 {_ms(p99)}"
         pages = f"{len(facts.open_pages)} open page{'' if len(facts.open_pages) == 1 else 's'}"
@@ -114,6 +117,54 @@ class Screen:
     def report(self, report: Mapping[str, Any]) -> None:
         """The demo's report in words."""
         self._console.print(Panel(escape("\n".join(summarize(report))), title="Report", expand=False))
+
+
+class JsonLines(Screen):
+    """The same as one JSON object a line."""
+
+    def progress(self, text: str) -> None:
+        """What is being done."""
+        say(text)
+
+    def where(self, running: "Up") -> None:
+        """What is where."""
+        say("running", where=dict(running.where))
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """Nothing is kept at the bottom."""
+        yield
+
+    def page(self, event: PageEvent) -> None:
+        """A page, or its resolve."""
+        say(event.text, kind=event.kind, severity=event.severity, slo=event.slo, pop=event.pop, tier=event.tier)
+
+    def incident(self, incident: IncidentTimes) -> None:
+        """The demo's incident begins or ends."""
+        say("the demo's incident begins" if incident.end is None else "the demo's incident ends", pop=incident.pop)
+
+    def report(self, report: Mapping[str, Any]) -> None:
+        """The demo's report."""
+        say("report", report=report)
+
+    def _line(self, facts: "Facts", rate: float, p50: float | None, p99: float | None) -> None:
+        p = facts.pipeline
+        say(
+            f"{rate:,.0f} requests/s",
+            requests_per_second=rate,
+            paths=p.paths,
+            edge_ms_p50=p50,
+            edge_ms_p99=p99,
+            open_pages=len(facts.open_pages),
+            late_spans=p.late_spans,
+            dead_letters=p.rejected_records,
+            trouble=facts.trouble,
+        )
+
+
+def screen_for(*, as_json: bool) -> Screen:
+    """How to show it."""
+    return JsonLines() if as_json else Screen()
 
 
 def _policy(running: "Up") -> str:

@@ -3,15 +3,22 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
+from telemetry.cli.settings import Configured
+from telemetry.cli.settings.command import CommandError
 from telemetry.cli.slo_backtest import backtest
 from telemetry.cli.slo_drill import drill
+from telemetry.cli.slo_options import policy_option
 from telemetry.cli.slo_rules import rules
 from telemetry.cli.slo_status import budget, status
 from telemetry.errors import EdgepathError
+
+if TYPE_CHECKING:
+    from telemetry.store.address import ServerAddress
 
 
 class _Told(click.Group):
@@ -21,7 +28,7 @@ class _Told(click.Group):
         try:
             return super().invoke(ctx)
         except EdgepathError as error:
-            raise click.ClickException(str(error)) from error
+            raise CommandError(str(error)) from error
 
 
 @click.group(cls=_Told)
@@ -36,17 +43,15 @@ slo.add_command(status)
 slo.add_command(budget)
 
 
-@slo.command()
+@slo.command(cls=Configured, short_help="Check SLO files, and that data can meet them.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--policy", default="workbook", show_default=True, help="Burn-rate policy: a shipped one's name, or a file."
-)
-@click.option(
-    "--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="Also check against the last day on this server."
-)
+@policy_option
+@clickhouse_options(help="Also check against the last day on this server: clickhouse://HOST:9000/DATABASE.")
 @click.option("--data", type=click.Path(path_type=Path), help="The same, against an embedded store.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(files: tuple[Path, ...], policy: str, clickhouse: str | None, data: Path | None, as_json: bool) -> None:
+def check(
+    files: tuple[Path, ...], policy: str, clickhouse: "ServerAddress | None", data: Path | None, as_json: bool
+) -> None:
     """Check SLO FILES (OpenSLO v1; directories too): the shipped ones if none are named.
 
     Prints every problem with its place, and exits with 1 if there is one; notes are printed, and stop nothing. With a

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
+from telemetry.cli.settings import Configured
+from telemetry.cli.slo_options import slos_option
 from telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alerts.backtest.score import Score
     from alerts.slos import Slo
+    from telemetry.store.address import ServerAddress
 
 
-@click.command()
+@click.command(cls=Configured, short_help="When would it have paged, and was that right?")
 @click.argument("name", metavar="SLO")
 @click.option("--since", type=Duration(), default="30d", show_default=True, help="How far back to replay.")
 @click.option(
@@ -34,13 +38,12 @@ if TYPE_CHECKING:
     multiple=True,
     default=("workbook",),
     show_default=True,
+    metavar="NAME",
     help="Burn-rate policy; repeat it to compare several side by side.",
 )
-@click.option("--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="ClickHouse server.")
+@clickhouse_options()
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store.")
-@click.option(
-    "--slos", "folder", type=click.Path(path_type=Path), help="SLO file or directory; the shipped ones if not given."
-)
+@slos_option
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture (SVG) here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backtest(
@@ -49,9 +52,9 @@ def backtest(
     scenario: Path | None,
     incidents: Path | None,
     policies: tuple[str, ...],
-    clickhouse: str | None,
+    clickhouse: "ServerAddress | None",
     data: Path | None,
-    folder: Path | None,
+    slos: tuple[Path, ...],
     picture: Path | None,
     as_json: bool,
 ) -> None:
@@ -64,15 +67,16 @@ def backtest(
     \b
     Examples:
       edgepath slo backtest edge-availability --since 30d --incidents autumn.yaml
-      edgepath slo backtest edge-availability --policy workbook --policy mine.yaml --scenario outage.yaml --picture a.svg
+      edgepath slo backtest edge-availability --policy workbook --policy mine.yaml \\
+          --scenario outage.yaml --picture a.svg
     """
     from alerts import policies as policy_files  # noqa: PLC0415 - numpy and the store are not needed by the others
-    from alerts import slos  # noqa: PLC0415
+    from alerts import slos as slo_files  # noqa: PLC0415
     from alerts.backtest import labels, run  # noqa: PLC0415
     from alerts.backtest import scenario as scenarios  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
 
-    wanted = chosen(slos.load([folder] if folder else None), name)
+    wanted = chosen(slo_files.load(slos or None), name)
     rules = [policy_files.load(p) for p in policies]
     if len({p.resolution_seconds for p in rules}) > 1:
         raise ConfigurationError(

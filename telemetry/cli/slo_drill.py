@@ -3,27 +3,32 @@
 import json
 import secrets
 import string
+from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
+from telemetry.cli.settings import Configured, setting
+
+if TYPE_CHECKING:
+    from telemetry.store.address import ServerAddress
 
 
-@click.command()
-@click.option(
-    "--otlp", metavar="URL", required=True, envvar="EDGEPATH_OTLP", help="OTLP/HTTP receiver, e.g. http://host:4318."
-)
-@click.option(
-    "--clickhouse",
+@click.command(cls=Configured, short_help="Send an incident through the pipeline: does a page arrive?")
+@setting(
+    "--otlp",
+    table="slo",
     metavar="URL",
     required=True,
-    envvar="EDGEPATH_CLICKHOUSE",
-    help="ClickHouse server of the pipeline and the watchers.",
+    envvar="EDGEPATH_OTLP",
+    help="OTLP/HTTP receiver, e.g. http://host:4318.",
 )
+@clickhouse_options(required=True, help="ClickHouse server of the pipeline and the watchers.")
 @click.option("--alertmanager", metavar="URL", default="", help="An Alertmanager that must show the alert.")
 @click.option("--timeout", type=Duration(), default="5m", show_default=True, help="How long all of it may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def drill(otlp: str, clickhouse: str, alertmanager: str, timeout: float, as_json: bool) -> None:
+def drill(otlp: str, clickhouse: "ServerAddress", alertmanager: str, timeout: float, as_json: bool) -> None:
     """Send a marked, synthetic incident through the real pipeline, and see that a page arrives and resolves.
 
     OTLP in, Kafka, consumer, ClickHouse, `edgepath watch` with its state in ClickHouse, every receiver: each leg is timed.
@@ -32,7 +37,8 @@ def drill(otlp: str, clickhouse: str, alertmanager: str, timeout: float, as_json
 
     \b
     Example:
-      edgepath slo drill --otlp http://collector:4318 --clickhouse clickhouse://db:9000/edgepath
+      edgepath slo drill --otlp http://collector:4318 \\
+          --clickhouse clickhouse://db:9000/edgepath
     """
     from alerts.drill import Leg, Runner  # noqa: PLC0415 - OTLP is not needed by the other commands
     from telemetry.store import open_store  # noqa: PLC0415

@@ -7,14 +7,22 @@ import click
 from telemetry.errors import ConfigurationError
 
 
-@click.command()
+@click.command(short_help="Write the same alerts for Grafana and Prometheus.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Directory to write to.")
 @click.option(
-    "--policy", default="workbook", show_default=True, help="Burn-rate policy: a shipped one's name, or a file."
+    "--policy",
+    metavar="NAME",
+    default="workbook",
+    show_default=True,
+    help="Burn-rate policy: a shipped one's name, or a file.",
 )
 @click.option(
-    "--datasource-uid", default="clickhouse", show_default=True, help="Uid of Grafana's ClickHouse datasource."
+    "--datasource-uid",
+    metavar="UID",
+    default="clickhouse",
+    show_default=True,
+    help="Uid of Grafana's ClickHouse datasource.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if the files there are not what would be written.")
 def rules(files: tuple[Path, ...], out: Path, policy: str, datasource_uid: str, check: bool) -> None:

@@ -2,53 +2,45 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
+from telemetry.cli.settings import Configured
+from telemetry.cli.slo_options import slo_options
 
-_store_options = (
-    click.option(
-        "--clickhouse",
-        metavar="URL",
-        envvar="EDGEPATH_CLICKHOUSE",
-        help="ClickHouse server: clickhouse://HOST:9000/DB.",
-    ),
-    click.option("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store."),
-    click.option(
-        "--slos",
-        "folder",
-        type=click.Path(path_type=Path),
-        help="SLO file or directory; the shipped ones if not given.",
-    ),
-    click.option(
-        "--policy",
-        default="workbook",
-        show_default=True,
-        help="Policy whose budget states are told: a name, or a file.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-)
+if TYPE_CHECKING:
+    from telemetry.store.address import ServerAddress
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _with_store(command: "click.decorators.FC") -> "click.decorators.FC":
-    for option in reversed(_store_options):
-        command = option(command)
-    return command
+def _with_store(command: _F) -> _F:
+    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    command = click.option("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store.")(
+        command
+    )
+    return clickhouse_options()(slo_options(command))
 
 
-@click.command()
+@click.command(cls=Configured, short_help="What is left of the error budgets.")
 @_with_store
-def status(clickhouse: str | None, data: Path | None, folder: Path | None, policy: str, as_json: bool) -> None:
+def status(
+    clickhouse: "ServerAddress | None", data: Path | None, slos: tuple[Path, ...], policy: str, as_json: bool
+) -> None:
     """Show how much of every error budget is left, how fast it burns, and the state of the error-budget policy."""
-    from alerts import policies, slos  # noqa: PLC0415 - the command line starts fast for the other commands
+    from alerts import policies  # noqa: PLC0415 - the command line starts fast for the other commands
+    from alerts import slos as slo_files  # noqa: PLC0415
     from alerts.document import duration_text  # noqa: PLC0415
     from alerts.status import status as read_status  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
 
-    wanted, rules = slos.load([folder] if folder else None), policies.load(policy)
+    wanted, rules = slo_files.load(slos or None), policies.load(policy)
     store = open_store(clickhouse, data)
     try:
         lines = read_status(store, wanted, time.time(), rules)
@@ -81,20 +73,27 @@ def status(clickhouse: str | None, data: Path | None, folder: Path | None, polic
     console().print(table)
 
 
-@click.command()
+@click.command(cls=Configured, short_help="Where an error budget went.")
 @click.argument("name", metavar="SLO")
 @click.option("--step", type=Duration(), default="1d", show_default=True, help="A line for each stretch of so long.")
 @_with_store
 def budget(
-    name: str, step: float, clickhouse: str | None, data: Path | None, folder: Path | None, policy: str, as_json: bool
+    name: str,
+    step: float,
+    clickhouse: "ServerAddress | None",
+    data: Path | None,
+    slos: tuple[Path, ...],
+    policy: str,
+    as_json: bool,
 ) -> None:
     """Report where the error budget of SLO (a name, or `all`) went: over time, and by tier, PoP, route, reason, incident."""
-    from alerts import policies, slos  # noqa: PLC0415 - as above
+    from alerts import policies  # noqa: PLC0415 - as above
+    from alerts import slos as slo_files  # noqa: PLC0415
     from alerts.budget import reports  # noqa: PLC0415
     from telemetry.cli.slo_backtest import chosen  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
 
-    wanted, rules = chosen(slos.load([folder] if folder else None), name), policies.load(policy)
+    wanted, rules = chosen(slo_files.load(slos or None), name), policies.load(policy)
     store = open_store(clickhouse, data)
     try:
         found = [r for slo in wanted for r in reports(store, slo, rules, time.time(), max(60, int(step)))]

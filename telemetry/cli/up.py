@@ -1,7 +1,6 @@
 """``edgepath up``: everything in one process."""
 
 import json
-import signal
 import threading
 import time
 from contextlib import nullcontext
@@ -9,80 +8,84 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from telemetry.cli import logs
 from telemetry.cli.duration import Duration
+from telemetry.cli.kafka_options import SECURITY_NAMES, kafka_security_options, kafka_settings
+from telemetry.cli.settings import Configured, Secret, setting
+from telemetry.cli.slo_options import slos_option
+from telemetry.cli.stopping import stopped_by_signals
 
 if TYPE_CHECKING:
     from telemetry.app.up import Up
     from telemetry.demo.settings import DemoSettings
+    from telemetry.feeds.kafka import KafkaSettings
+
+_PORT = click.IntRange(0, 65535)
 
 
-@click.command()
+@click.command(cls=Configured, runs_on=True)
 @click.option("--demo", is_flag=True, help="Start a demo fleet (real Envoys) with an incident after a minute.")
-@click.option(
-    "--for",
-    "run_for",
-    type=Duration(),
-    metavar="TIME",
-    help="Stop by itself after so long (150s, 5m). With --demo, report.",
-)
+@click.option("--for", "run_for", type=Duration(), help="Stop by itself after so long (150s, 5m). With --demo, report.")
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), help="With --demo: write the report here, as JSON."
 )
-@click.option(
+@setting(
     "--data",
     type=click.Path(path_type=Path),
-    help="Data directory.  [default: edgepath-data, edgepath-data/demo with --demo]",
+    show_default="edgepath-data, edgepath-data/demo with --demo",
+    help="Data directory.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--grpc-port", default=4317, show_default=True, help="OTLP/gRPC; 0 takes a free port.")
-@click.option("--http-port", default=4318, show_default=True, help="OTLP/HTTP; 0 takes a free port.")
-@click.option("--web-port", default=8080, show_default=True, help="The page with the dashboards; 0 takes a free port.")
-@click.option(
-    "--slos",
-    type=click.Path(path_type=Path),
+@setting("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on; 0.0.0.0 for all.")
+@setting("--grpc-port", type=_PORT, metavar="PORT", default=4317, help="OTLP/gRPC; 0 takes a free port.")
+@setting("--http-port", type=_PORT, metavar="PORT", default=4318, help="OTLP/HTTP; 0 takes a free port.")
+@setting(
+    "--web-port", type=_PORT, metavar="PORT", default=8080, help="The page with the dashboards; 0 takes a free port."
+)
+@slos_option
+@setting(
+    "--policy",
+    table="slo",
+    envvar="EDGEPATH_POLICY",
+    metavar="NAME",
+    show_default="workbook, demo with --demo",
+    help="Burn-rate policy: a shipped one's name, or a file.",
+)
+@setting(
+    "--webhook",
+    "webhooks",
+    table="pages",
     multiple=True,
-    help="SLO file or directory; the shipped ones if not given.",
+    metavar="URL",
+    envvar="EDGEPATH_WEBHOOK",
+    secret=Secret.PATH,
+    help="Post pages as JSON; may be repeated.",
 )
-@click.option(
-    "--policy", help="Burn-rate policy: a shipped one's name or a file.  [default: workbook; demo with --demo]"
-)
-@click.option(
-    "--webhook", "webhooks", multiple=True, metavar="URL", envvar="EDGEPATH_WEBHOOK", help="Post pages here, too."
-)
-@click.option(
+@setting(
     "--alertmanager",
     "alertmanagers",
+    table="pages",
     multiple=True,
     metavar="URL",
     envvar="EDGEPATH_ALERTMANAGER",
-    help="Send pages here, too.",
+    secret=Secret.PASSWORD,
+    help="Alertmanager, e.g. http://host:9093; repeat for each of a cluster.",
 )
-@click.option(
+@setting(
     "--kafka",
     is_flag=False,
     flag_value="",
     metavar="[HOST:PORT]",
     help="Put Kafka between receiver and engine; without an address, start one (needs Java 17 and Maven).",
 )
-@click.option("--rate", default=25.0, show_default=True, help="With --demo: requests a second.")
+@kafka_security_options
+@click.option("--rate", metavar="N", default=25.0, show_default=True, help="With --demo: requests a second.")
 @click.option(
-    "--incident-after",
-    type=Duration(),
-    default="60s",
-    show_default=True,
-    metavar="TIME",
-    help="With --demo: when it breaks.",
+    "--incident-after", type=Duration(), default="60s", show_default=True, help="With --demo: when it breaks."
 )
-@click.option(
-    "--incident-for",
-    type=Duration(),
-    default="35s",
-    show_default=True,
-    metavar="TIME",
-    help="With --demo: for how long.",
-)
-@click.option("--seed", default=1, show_default=True, help="With --demo: seed of all that is drawn.")
+@click.option("--incident-for", type=Duration(), default="35s", show_default=True, help="With --demo: for how long.")
+@click.option("--seed", metavar="N", default=1, show_default=True, help="With --demo: seed of all that is drawn.")
 def up(**options: Any) -> None:
     """Everything in one process: OTLP in, paths, dashboards and pages out.
 
@@ -96,7 +99,7 @@ def up(**options: Any) -> None:
     """
     from telemetry.app.settings import UpSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.up import Up  # noqa: PLC0415
-    from telemetry.cli.screen import Screen  # noqa: PLC0415
+    from telemetry.cli.screen import screen_for  # noqa: PLC0415
 
     demo: bool = options["demo"]
     if options["report"] and not (demo and options["run_for"]):
@@ -115,23 +118,34 @@ def up(**options: Any) -> None:
         alertmanagers=options["alertmanagers"],
         demo=_demo(options) if demo else None,
         run_seconds=options["run_for"],
-        kafka=options["kafka"],
+        kafka=_kafka(options),
     )
-    screen = Screen()
-    stopping = threading.Event()
-    _on_signals(stopping)
-    running = Up(settings, screen.page, screen.incident, screen.progress)
-    with running:
-        screen.where(running)
-        _watch_until_done(running, screen, stopping)
-        if demo and settings.run_seconds:
-            report = running.finish_demo()
-            screen.report(report)
-            if options["report"]:
-                options["report"].write_text(json.dumps(report, indent=2) + "\n")
-                screen.progress(f"report written to {options['report']}")
-        screen.progress("stopping")
-    screen.progress("stopped; nothing is left running")
+    screen = screen_for(as_json=logs.as_json())
+    with stopped_by_signals() as stopping:
+        with Up(settings, screen.page, screen.incident, screen.progress) as running:
+            screen.where(running)
+            _watch_until_done(running, screen, stopping)
+            if demo and settings.run_seconds:
+                report = running.finish_demo()
+                screen.report(report)
+                if options["report"]:
+                    options["report"].write_text(json.dumps(report, indent=2) + "\n")
+                    screen.progress(f"report written to {options['report']}")
+            screen.progress("stopping")
+        screen.progress("stopped; nothing is left running")
+
+
+def _kafka(options: dict[str, Any]) -> "KafkaSettings | str | None":
+    """Where Kafka is; empty for one of our own, which speaks plain text; None for the journal."""
+    address: str | None = options["kafka"]
+    if address:
+        made: KafkaSettings = kafka_settings(address, options)
+        return made
+    ctx = click.get_current_context()
+    given = [name for name in SECURITY_NAMES if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} goes with --kafka HOST:PORT")
+    return address
 
 
 def _demo(options: dict[str, Any]) -> "DemoSettings":
@@ -153,13 +167,3 @@ def _watch_until_done(running: "Up", screen: Any, stopping: threading.Event) -> 
             screen.line(running.facts(), running.recent)
             if until is not None and time.monotonic() >= until:
                 return
-
-
-def _on_signals(stopping: threading.Event) -> None:
-    def stop(*_: object) -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt  # the second Ctrl-C means now
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)

@@ -8,41 +8,45 @@ from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
-from telemetry.errors import EdgepathError
+from telemetry.cli.settings import Configured
+from telemetry.cli.slo_options import slo_options
 
 if TYPE_CHECKING:
     from telemetry.app.verify import Verification
+    from telemetry.store.address import ServerAddress
 
 _MOMENTS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+_MOMENT = "YYYY-MM-DD[THH:MM[:SS]]"
 
 
-@click.command()
-@click.option(
-    "--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="ClickHouse server: clickhouse://HOST:9000/DB."
-)
+@click.command(cls=Configured)
+@clickhouse_options()
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store.")
+@slo_options
 @click.option("--last", type=Duration(), default="1d", show_default=True, help="How far back to look.")
-@click.option("--from", "begin", type=click.DateTime(_MOMENTS), help="Look from this time on, instead (UTC).")
-@click.option("--to", "end", type=click.DateTime(_MOMENTS), help="Look up to this time (UTC); now if not given.")
 @click.option(
-    "--slos", "folder", type=click.Path(path_type=Path), help="SLO file or directory; the shipped ones if not given."
+    "--from", "begin", type=click.DateTime(_MOMENTS), metavar=_MOMENT, help="Look from this time on, instead (UTC)."
 )
+@click.option("--to", "end", type=click.DateTime(_MOMENTS), metavar=_MOMENT, help="Look up to this time (UTC).")
 @click.option(
-    "--policy", default="workbook", show_default=True, help="Burn-rate policy that `edgepath watch` runs with."
-)
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Differences to show of each."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Differences to show of each.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(
-    clickhouse: str | None,
+    clickhouse: "ServerAddress | None",
     data: Path | None,
+    slos: tuple[Path, ...],
+    policy: str,
     last: float,
     begin: datetime | None,
     end: datetime | None,
-    folder: Path | None,
-    policy: str,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -54,7 +58,8 @@ def verify(
 
     The last day of a busy system takes minutes; --last 1h is a good beginning.
     """
-    from alerts import policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not verify
+    from alerts import policies  # noqa: PLC0415 - the command line starts fast for those who do not verify
+    from alerts import slos as slo_files  # noqa: PLC0415
     from telemetry.app.verify import verify as compare  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
 
@@ -63,26 +68,23 @@ def verify(
     since = int(begin.replace(tzinfo=UTC).timestamp()) if begin else until - int(last)
     if since >= until:
         raise click.UsageError("there is nothing between --from and --to")
+    wanted = slo_files.load(slos or None)
+    resolution = policies.load(policy).resolution_seconds
+    store = open_store(clickhouse, data)
     try:
-        wanted = slos.load([folder] if folder else None)
-        resolution = policies.load(policy).resolution_seconds
-        store = open_store(clickhouse, data)
-        try:
-            found = compare(
-                store,
-                since,
-                until,
-                now=now,
-                slos=wanted,
-                resolution_seconds=resolution,
-                limit=limit,
-                wait=lambda: time.sleep(2),
-                progress=lambda check: click.echo(f"comparing {check}", err=True),
-            )
-        finally:
-            store.close()
-    except EdgepathError as error:
-        raise click.ClickException(str(error)) from error
+        found = compare(
+            store,
+            since,
+            until,
+            now=now,
+            slos=wanted,
+            resolution_seconds=resolution,
+            limit=limit,
+            wait=lambda: time.sleep(2),
+            progress=lambda check: click.echo(f"comparing {check}", err=True),
+        )
+    finally:
+        store.close()
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -1,123 +1,132 @@
 """``edgepath watch``: evaluate the SLOs on a ClickHouse server, page when a budget burns."""
 
+import contextlib
 import logging
 import os
-import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
+from telemetry.cli.logs import say
+from telemetry.cli.settings import Configured, Secret, setting
+from telemetry.cli.slo_options import slo_options
+from telemetry.cli.stopping import stopped_by_signals
 from telemetry.errors import ConfigurationError, EdgepathError
 
 if TYPE_CHECKING:
     from alerts.notify import Notifier
+    from alerts.page import PageEvent
     from alerts.slos import Catalog
     from alerts.watch import Watcher
+    from telemetry.store.address import ServerAddress
 
 _log = logging.getLogger(__name__)
 
 
-@click.command()
-@click.option(
-    "--clickhouse", metavar="URL", envvar="EDGEPATH_CLICKHOUSE", help="ClickHouse server: clickhouse://HOST:9000/DB."
-)
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data directory of an embedded store, instead of a server."
-)
-@click.option(
-    "--slos", "folder", type=click.Path(path_type=Path), help="SLO file or directory; the shipped ones if not given."
-)
-@click.option(
-    "--policy", default="workbook", show_default=True, help="Burn-rate policy: a shipped one's name, or a file."
-)
-@click.option(
+@click.command(cls=Configured, runs_on=True)
+@clickhouse_options()
+@setting("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store, instead of a server.")
+@slo_options
+@setting(
     "--webhook",
     "webhooks",
+    table="pages",
     metavar="URL",
     multiple=True,
     envvar="EDGEPATH_WEBHOOK",
+    secret=Secret.PATH,
     help="Post pages as JSON; may be repeated.",
 )
-@click.option(
+@setting(
     "--alertmanager",
     "alertmanagers",
+    table="pages",
     metavar="URL",
     multiple=True,
     envvar="EDGEPATH_ALERTMANAGER",
+    secret=Secret.PASSWORD,
     help="Alertmanager, e.g. http://host:9093; repeat for each of a cluster.",
 )
-@click.option(
+@setting(
     "--pagerduty",
     "pagerduties",
+    table="pages",
     metavar="KEY",
     multiple=True,
     envvar="EDGEPATH_PAGERDUTY",
-    help="PagerDuty routing key (Events API v2); better given by the environment variable.",
+    secret=Secret.WHOLE,
+    help="PagerDuty routing key (Events API v2).",
 )
-@click.option("--pagerduty-url", metavar="URL", help="Where PagerDuty takes events, e.g. of its EU region.")
-@click.option(
+@setting(
+    "--pagerduty-url",
+    table="pages",
+    metavar="URL",
+    envvar="EDGEPATH_PAGERDUTY_URL",
+    help="Where PagerDuty takes events, e.g. of its EU region.",
+)
+@setting(
     "--slack",
     "slacks",
+    table="pages",
     metavar="URL",
     multiple=True,
     envvar="EDGEPATH_SLACK",
+    secret=Secret.PATH,
     help="Incoming webhook of Slack, Mattermost and their like; may be repeated.",
 )
-@click.option(
+@setting(
     "--heartbeat",
     "heartbeats",
+    table="pages",
     metavar="URL",
     multiple=True,
     envvar="EDGEPATH_HEARTBEAT",
+    secret=Secret.PATH,
     help="Dead-man's switch: POST here every minute while SLOs are evaluated; it pages when that stops.",
 )
-@click.option(
+@setting(
     "--watchdog/--no-watchdog",
+    table="pages",
     default=True,
-    show_default=True,
     help="Send Alertmanagers EdgepathWatchdog, which always fires, as a dead-man's switch.",
 )
-@click.option(
+@setting(
     "--dashboards",
+    table="pages",
     metavar="URL",
     default="",
     envvar="EDGEPATH_DASHBOARDS",
     help="Base URL of Grafana or of Edgepath's page, for links.",
 )
-@click.option(
+@setting(
     "--state",
     type=click.Path(path_type=Path),
     default=Path("edgepath-watch.json"),
-    show_default=True,
     help="File that keeps open alerts across restarts; of a watcher that shares its state, only that ClickHouse is away.",
 )
-@click.option(
+@setting(
     "--share-state/--own-state",
     default=True,
-    show_default=True,
     help="Keep open alerts in ClickHouse, so that several watchers may run (servers only); or in the file alone.",
 )
-@click.option(
-    "--interval", type=click.FloatRange(min=0.1), help="Seconds between evaluations; the policy's if not given."
-)
-@click.option(
+@setting("--interval", type=Duration(), help="Time between evaluations; the policy's if not given.")
+@setting(
     "--blind-after",
     type=Duration(),
     default="1m",
-    show_default=True,
     help="Page when ClickHouse has not answered for so long.",
 )
 @click.option("--once", is_flag=True, help="Evaluate once, deliver, and end.")
 def watch(
-    clickhouse: str | None,
+    clickhouse: "ServerAddress | None",
     data: Path | None,
-    folder: Path | None,
+    slos: tuple[Path, ...],
     policy: str,
     webhooks: tuple[str, ...],
     alertmanagers: tuple[str, ...],
@@ -137,14 +146,16 @@ def watch(
 
     Run two for high availability: they share their state in ClickHouse, and a page is sent by one of them.
 
-    URLs and keys may hold secrets: the environment variables EDGEPATH_CLICKHOUSE, EDGEPATH_WEBHOOK, EDGEPATH_ALERTMANAGER,
-    EDGEPATH_PAGERDUTY, EDGEPATH_SLACK and EDGEPATH_HEARTBEAT keep them off the command line.
+    URLs and keys may hold secrets: variables (EDGEPATH_SLACK, EDGEPATH_PAGERDUTY and so on) and the settings file keep them
+    off the command line.
 
     \b
     Example:
-      edgepath watch --clickhouse clickhouse://db:9000/edgepath --alertmanager http://am-1:9093 --alertmanager http://am-2:9093
+      edgepath watch --clickhouse clickhouse://db:9000/edgepath \\
+          --alertmanager http://am-1:9093 --alertmanager http://am-2:9093
     """
-    from alerts import notify, policies, slos  # noqa: PLC0415 - the command line starts fast for those who do not watch
+    from alerts import notify, policies  # noqa: PLC0415 - the command line starts fast for those who do not watch
+    from alerts import slos as slo_files  # noqa: PLC0415
     from alerts.document import ProblemsError  # noqa: PLC0415
     from alerts.edge_counters import EdgeCounters  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
@@ -153,19 +164,16 @@ def watch(
     from telemetry.store import open_store  # noqa: PLC0415
     from telemetry.store.later import LaterStore  # noqa: PLC0415
 
-    try:
-        catalog, rules = slos.load_catalog([folder] if folder else None), policies.load(policy)
-        if problems := lint(catalog.slos, rules):
-            raise ProblemsError(problems)
-        notifiers: list[Notifier] = [notify.CallbackNotifier(lambda event: click.echo(event.text), _here())]
-        notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
-        notifiers += [notify.heartbeat(url) for url in heartbeats]
-        notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
-        # A watcher that starts while ClickHouse is away is there to say so.
-        store = LaterStore(lambda: open_store(clickhouse, data))
-    except EdgepathError as error:
-        raise click.ClickException(str(error)) from error
-    try:
+    catalog, rules = slo_files.load_catalog(slos or None), policies.load(policy)
+    if problems := lint(catalog.slos, rules):
+        raise ProblemsError(problems)
+    notifiers: list[Notifier] = [notify.CallbackNotifier(_tell, _here())]
+    notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
+    notifiers += [notify.heartbeat(url) for url in heartbeats]
+    notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
+    # A watcher that starts while ClickHouse is away is there to say so.
+    later = LaterStore(lambda: open_store(clickhouse, data))
+    with stopped_by_signals() as stopping, contextlib.closing(later) as store:
         watcher = Watcher(
             store,
             catalog.slos,
@@ -180,16 +188,13 @@ def watch(
             blind_seconds=blind_after,
             keep_events=True,
         )
-        stopping = threading.Event()
         if not once:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, _stopper(stopping))
-            click.echo(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")
+            say(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")
         _loop(watcher, stopping, interval or rules.interval_seconds, once=once)
-    except EdgepathError as error:
-        raise click.ClickException(str(error)) from error
-    finally:
-        store.close()
+
+
+def _tell(event: "PageEvent") -> None:
+    say(event.text, kind=event.kind, severity=event.severity, slo=event.slo, pop=event.pop, tier=event.tier)
 
 
 def _here() -> str:
@@ -215,13 +220,6 @@ def _notifiers(
     made += [notify.slack(url) for url in slacks]
     used = {name for slo in catalog.slos for a in slo.alerting for name in a.targets}
     return [*made, *notify.for_targets(t for t in catalog.targets if t.name in used)]
-
-
-def _stopper(stopping: threading.Event) -> "signal._HANDLER":
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-        stopping.set()
-
-    return stop
 
 
 def _loop(watcher: "Watcher", stopping: threading.Event, interval_seconds: float, *, once: bool) -> None:

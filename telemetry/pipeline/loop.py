@@ -57,7 +57,8 @@ class Loop(ABC):
         """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
         while self._rejected:
             record, reason = self._rejected[0]
-            self._feed.reject(replace(record, value=self._scrub(record.value)), redact_text(reason))
+            reason = redact_text(reason)
+            self._feed.reject(replace(record, value=self._scrub(record.value)), reason)
             _log.error("a record that cannot be decoded was put aside: %s", reason)
             self._rejected.popleft()
 

@@ -110,14 +110,16 @@ class Outbox(Generic[_S]):
                 pass
 
     def settle(self, timeout_seconds: float) -> None:
-        """Wait for what is under way, for so long at most."""
+        """Wait for what is under way, for so long at most; if nothing is, but something waits for its next try, for so long."""
         deadline = time.monotonic() + timeout_seconds
-        for lane in self._lanes.values():
-            if lane.under_way is not None:
-                try:
-                    lane.under_way.exception(max(0.0, deadline - time.monotonic()))
-                except TimeoutError:
-                    return
+        under_way = [lane.under_way for lane in self._lanes.values() if lane.under_way is not None]
+        if not under_way and len(self):
+            time.sleep(timeout_seconds)
+        for each in under_way:
+            try:
+                each.exception(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                return
 
     def close(self) -> None:
         """Send nothing more. What is under way is left to itself."""

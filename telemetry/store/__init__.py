@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from telemetry.store.address import ServerAddress
     from telemetry.store.base import Store
 
 
-def open_store(clickhouse_url: str | None = None, data_dir: Path | None = None) -> "Store":
-    """The store that the user named, with the schema applied: a server by URL, or the embedded one in ``data_dir``.
+def open_store(server: "ServerAddress | str | None" = None, data_dir: Path | None = None) -> "Store":
+    """The store that the user named, with the schema applied: a server by address or URL, or the embedded one in ``data_dir``.
 
     Raises:
         ConfigurationError: neither or both are named, the URL is wrong, or the directory cannot be used.
@@ -18,14 +19,14 @@ def open_store(clickhouse_url: str | None = None, data_dir: Path | None = None) 
     """
     from telemetry.store import schema  # noqa: PLC0415 - backends are heavy: load the one that is asked for
 
-    if bool(clickhouse_url) == bool(data_dir):
+    if bool(server) == bool(data_dir):
         raise ConfigurationError("name one store: --clickhouse URL for a server, or --data DIR for the embedded one")
     store: Store
-    if clickhouse_url:
+    if server:
         from telemetry.store.address import ServerAddress  # noqa: PLC0415
         from telemetry.store.server import ServerStore  # noqa: PLC0415
 
-        store = ServerStore(ServerAddress.parse(clickhouse_url))
+        store = ServerStore(ServerAddress.parse(server) if isinstance(server, str) else server)
     else:
         from telemetry.store.chdb import ChdbEngine  # noqa: PLC0415
         from telemetry.store.embedded import EmbeddedStore  # noqa: PLC0415

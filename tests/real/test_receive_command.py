@@ -104,13 +104,13 @@ def test_over_tls_with_a_password(secure_kafka: SecureKafka) -> None:
     assert process.returncode == 0, err
     assert PASSWORD not in "".join(lines) + out + err
     wrong = {**login, "EDGEPATH_KAFKA_PASSWORD": "xyzzy-wrong"}
-    for environment, said in (
-        (wrong, "does not accept the password of user alice"),
-        (os.environ, "set the variable EDGEPATH_KAFKA_USER"),
+    for environment, said, status in (
+        (wrong, "does not accept the password of user alice", 1),
+        (os.environ, "set the variable EDGEPATH_KAFKA_USER", 2),
     ):
         done = subprocess.run(
             [*COMMAND, *options], capture_output=True, text=True, timeout=60, check=False, env=dict(environment)
         )
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert (done.returncode, done.stderr.count("\n")) == (status, 1)
         assert said in done.stderr
         assert "xyzzy" not in done.stdout + done.stderr

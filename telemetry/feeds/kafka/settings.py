@@ -92,7 +92,7 @@ class KafkaSettings:
             missing = "user" if not self.user else "password"
             raise ConfigurationError(
                 f"{FLAG}-security {self.security} needs a user and a password, and the {missing} is missing: "
-                f"set the variable EDGEPATH_KAFKA_{missing.upper()}, or kafka-{missing} in the settings file"
+                f"set the variable EDGEPATH_KAFKA_{missing.upper()}, or {missing} under [kafka] in the settings file"
             )
         if self.key and not self.cert:
             raise ConfigurationError(f"{FLAG}-key {self.key} is of no use without {FLAG}-cert")

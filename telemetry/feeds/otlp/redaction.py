@@ -21,7 +21,8 @@ _SAMPLING: Final = "ot="
 _DEEPEST: Final = 16
 _GROUP: Final = 128 * 1024
 """Bytes that are looked at together."""
-_MASKED: Final = bytes(ord("*") if code < 128 and chr(code).isalnum() else code for code in range(256))
+# Digits of other scripts than ASCII are several bytes, none of them ASCII: all such bytes go, too.
+_MASKED: Final = bytes(ord("*") if code > 127 or chr(code).isalnum() else code for code in range(256))
 
 
 def redact_spans(request: Any) -> bool:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ _CONFIG = """<clickhouse>
     <http_port>{http_port}</http_port>
     <users_config>{directory}/users.xml</users_config>
     <user_directories><users_xml><path>{directory}/users.xml</path></users_xml></user_directories>
+    <access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant><select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant></access_control_improvements>
     <mark_cache_size>67108864</mark_cache_size>
 </clickhouse>
 """
@@ -59,9 +60,29 @@ _USERS = """<clickhouse>
             <password>{password}</password><networks><ip>127.0.0.1</ip></networks>
             <profile>default</profile><quota>default</quota><access_management>1</access_management>
         </{user}>
+        {more}
     </users>
 </clickhouse>
 """
+_FEW_RIGHTS = """<{name}>
+            <password>{password}</password><networks><ip>127.0.0.1</ip></networks>
+            <profile>default</profile><quota>default</quota><grants>{queries}</grants>
+        </{name}>
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """A user who may do what the grants say, and nothing else.
+
+    Attributes:
+        name, password: who it is.
+        grants: statements ``GRANT ... ON ...``, without ``TO``.
+    """
+
+    name: str
+    password: str
+    grants: tuple[str, ...]
 
 
 def library() -> Path:
@@ -119,6 +140,11 @@ def binary() -> list[str] | None:
     return None
 
 
+def _few_rights(user: User) -> str:
+    queries = "".join(f"<query>{grant}</query>" for grant in user.grants)
+    return _FEW_RIGHTS.format(name=user.name, password=user.password, queries=queries)
+
+
 class Server(Protocol):
     """A ClickHouse server that tests may use."""
 
@@ -144,8 +170,9 @@ class ClickHouseServer:
         url: ``clickhouse://user:password@127.0.0.1:port/default?http_port=port``.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, users: Sequence[User] = ()) -> None:
         self.directory = directory
+        self._users = users
         self.tcp_port, self.http_port = free_ports(2)
         self.url = f"clickhouse://{USER}:{PASSWORD}@127.0.0.1:{self.tcp_port}/default?http_port={self.http_port}"
         self._process: Process | None = None
@@ -172,7 +199,9 @@ class ClickHouseServer:
         fields = {"directory": self.directory, "tcp_port": self.tcp_port, "http_port": self.http_port}
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         (self.directory / "config.xml").write_text(_CONFIG.format(**fields))
-        (self.directory / "users.xml").write_text(_USERS.format(user=USER, password=PASSWORD))
+        (self.directory / "users.xml").write_text(
+            _USERS.format(user=USER, password=PASSWORD, more="".join(map(_few_rights, self._users)))
+        )
         config = f"--config-file={self.directory}/config.xml"
         self._process = Process(
             PART,

@@ -114,7 +114,7 @@ class TestMistakes:
     def test_a_wrong_url_shows_no_password(self) -> None:
         """Whatever is wrong with it."""
         result = told("schema", "apply", "--clickhouse", "http://user:hush@host/db")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "write clickhouse://USER:PASSWORD@HOST:9000/DATABASE" in result.output
         assert "hush" not in result.output
 

@@ -143,8 +143,10 @@ def test_unknown_fields_do_not_smuggle() -> None:
 
 
 def test_what_cannot_be_decoded_is_masked() -> None:
-    """It goes to the dead letters."""
-    assert scrub(b"\xff\xff no message: " + CARD.encode()) == b"\xff\xff ** *******: " + b"*" * 16
+    """It goes to the dead letters. Digits of other scripts are no ASCII."""
+    assert scrub(b"\xff\xff no message: " + CARD.encode()) == b"** ** *******: " + b"*" * 16
+    wide = "".join(chr(0xFF10 + int(digit)) for digit in CARD)
+    assert scrub(b"\xff " + wide.encode()) == b"* " + b"*" * 48
     assert scrub(b"\xff\xff no message") == b"\xff\xff no message"
 
 

@@ -1,0 +1,66 @@
+"""Signals: the first one stops in order, the second at once, with its own status."""
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from telemetry.cli.stopping import SIGNALS, stopped_by_signals
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = """
+import sys, time
+from telemetry.cli.stopping import stopped_by_signals
+with stopped_by_signals() as stopping:
+    print("ready", flush=True)
+    stopping.wait()
+    print("stopping", flush=True)
+    if "slow" in sys.argv:
+        time.sleep(60)
+print("stopped", flush=True)
+"""
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    """A process that has said that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_stops_in_order(number: signal.Signals) -> None:
+    """Status 0."""
+    with start() as process:
+        process.send_signal(number)
+        assert process.communicate(timeout=30) == ("stopping\nstopped\n", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(SIGNALS, SIGNALS)))
+def test_the_second_ends_at_once(first: signal.Signals, second: signal.Signals) -> None:
+    """Whichever of the two it is; the status is the signal's."""
+    with start("slow") as process:
+        assert process.stdout is not None
+        process.send_signal(first)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(second)
+        assert process.wait(30) == -second
+
+
+def test_handlers_are_as_before_at_the_end() -> None:
+    """Whoever runs a command within another program has its own."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with stopped_by_signals() as stopping:
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wait(10)
+        assert [signal.getsignal(number) for number in SIGNALS] == [signal.SIG_DFL] * 2
+    assert [signal.getsignal(number) for number in SIGNALS] == before
