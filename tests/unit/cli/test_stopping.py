@@ -1,9 +1,12 @@
 """Signals: the first one stops in order, the second at once, with its own status."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -25,14 +28,18 @@ print("stopped", flush=True)
 """
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
+@contextlib.contextmanager
+def start(*arguments: str) -> "Iterator[subprocess.Popen[str]]":
     """A process that has said that it is ready."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -53,6 +60,25 @@ def test_the_second_ends_at_once(first: signal.Signals, second: signal.Signals) 
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(second)
         assert process.wait(30) == -second
+
+
+def test_a_signal_that_comes_while_the_events_own_lock_is_held() -> None:
+    """As it is for a moment whenever somebody waits: the handler must not wait for it, for it runs in the same thread."""
+    with stopped_by_signals() as stopping:
+        with stopping._cond:  # type: ignore[attr-defined] # of the standard library
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wait(10)
+
+
+def test_threads_and_files_are_as_before_at_the_end() -> None:
+    """With a signal and without."""
+    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    for number in (None, signal.SIGINT):
+        with stopped_by_signals() as stopping:
+            if number is not None:
+                os.kill(os.getpid(), number)
+                assert stopping.wait(10)
+    assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == (threads, files)
 
 
 def test_handlers_are_as_before_at_the_end() -> None:
