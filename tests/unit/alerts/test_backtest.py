@@ -240,6 +240,8 @@ def test_alerts_that_fire_together_are_one_page() -> None:
     assert score("p", alerts, None, 600).pages[0].resolved == 900
     assert len(score("p", alerts, None, 0).pages) == 3
     assert score("p", alerts, None, 0).precision is None
+    others = [replace(a, service="payments") for a in alerts[1:2]]
+    assert [len(p.fired) for p in score("p", [alerts[0], *others], None, 600).pages] == [1, 1]
 
 
 def test_a_ticket_is_enough_where_one_is_expected_and_too_little_for_a_page() -> None:
@@ -380,7 +382,7 @@ def test_the_command_on_a_scenario(tmp_path: Path) -> None:
 
 def test_the_command_on_history(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Shared:
-        query, execute = store.query, store.execute
+        query, execute, arrow = store.query, store.execute, store.arrow
 
         def close(self) -> None:
             """The fixture closes it."""

@@ -166,6 +166,21 @@ def test_a_calendar_window_is_covered_by_what_has_passed_of_it(store: Store) -> 
     assert covered_shares(store, [make_slo(name="new")], T0)["new"] == 1.0
 
 
+def test_a_bucket_of_several_rows_is_summed(store: Store) -> None:
+    """As the parts of a table are before they are merged."""
+    slo = make_slo()
+    for later in (0, 20):
+        sync(store, [slo], 60, T0 - 60 + later)
+    store.execute("SYSTEM STOP MERGES sli_1m")
+    try:
+        for _ in range(3):
+            append_paths(store, paths(0, 2, 1))
+        series = read_series(store, [slo], T0 - 60, T0 + 60, 60)[FRA]
+    finally:
+        store.execute("SYSTEM START MERGES sli_1m")
+    assert (series.good.tolist(), series.total.tolist()) == ([0, 6], [0, 9])
+
+
 def test_backtest_budget_and_blame_keep_the_bound(store: Store) -> None:
     """All that reads by group: the largest two, and the rest as one, whose blame is that of none of the two."""
     slo = make_slo(group_by="tenant", max_groups=2)
