@@ -343,8 +343,8 @@ kind: Incidents
 metadata: {name: autumn}
 spec:
   incidents:
-    - {name: b, start: "2027-01-15T10:00:00Z", end: "2027-01-15T10:30:00+00:00", value: fra}
-    - {name: a, start: "2027-01-15T08:00:00Z", end: "2027-01-15T08:30:00Z", expect: ticket}
+    - {name: b, start: "2096-10-12T10:00:00Z", end: "2096-10-12T10:30:00+00:00", value: fra}
+    - {name: a, start: "2096-10-12T08:00:00Z", end: "2096-10-12T08:30:00Z", expect: ticket}
 """
     found = labels.load(write(tmp_path / "i.yaml", text))
     assert [(i.name, i.start - T0, i.value, i.expect) for i in found] == [
@@ -398,7 +398,7 @@ def test_the_command_on_history(store: Store, monkeypatch: pytest.MonkeyPatch, t
     append_paths(store, rows)
     incidents = write(tmp_path / "i.yaml", (
         "apiVersion: edgepath/v1\nkind: Incidents\nmetadata: {name: a}\nspec:\n  incidents:\n"
-        '    - {name: half, start: "2027-01-15T08:00:00Z", end: "2027-01-15T08:20:00Z"}\n'
+        '    - {name: half, start: "2096-10-12T08:00:00Z", end: "2096-10-12T08:20:00Z"}\n'
     ))  # fmt: skip
     told = json.loads(call("all", "--data", "x", "--since", "1d", "--incidents", str(incidents), "--json").stdout)
     assert told["policies"][0]["recall"] == 1.0
