@@ -102,7 +102,7 @@ def consume(
             feed, store, PipelineSettings(settings.engine), topic=settings.topic, timings=observer.metrics
         )
         parts.callback(pipeline.close)
-        metrics = _metrics(settings) if settings.metrics_topic else None
+        metrics = _metrics(settings, pipeline) if settings.metrics_topic else None
         view = ConsumerView(settings.topic, pipeline, feed, metrics)
         observer.watch(view.look)
         ready(Consumption(pipeline.status, metrics.look if metrics else None))
@@ -114,7 +114,7 @@ def consume(
         return pipeline.status().waiting_batches + (metrics.look().status.waiting_batches if metrics else 0)
 
 
-def _metrics(settings: ConsumeSettings) -> MetricsConsumer:
+def _metrics(settings: ConsumeSettings, paths: Pipeline) -> MetricsConsumer:
     """What reads metrics.
 
     In a group of its own: a rebalance there must not stop paths, nor the other way round. With a store of its own: it may
@@ -129,6 +129,7 @@ def _metrics(settings: ConsumeSettings) -> MetricsConsumer:
         lambda: ServerStore(settings.clickhouse),
         MetricPipelineSettings(MetricSettings(settings.engine.tiers)),
         drain_seconds=settings.drain_seconds,
+        others_wait=lambda: paths.status().lag > 0,
     )
 
 

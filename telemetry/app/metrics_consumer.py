@@ -55,6 +55,7 @@ class MetricsConsumer:
         settings: MetricPipelineSettings,
         *,
         drain_seconds: float,
+        others_wait: Callable[[], bool] = lambda: False,
         again_seconds: float = AGAIN_SECONDS,
     ) -> None:
         """Read with what ``feed`` makes into what ``store`` opens.
@@ -65,6 +66,7 @@ class MetricsConsumer:
             store: opens a store that has the schema.
             settings: of the loop.
             drain_seconds: at the end, how long blocks may take to land.
+            others_wait: as of :class:`telemetry.pipeline.metrics.MetricPipeline`.
             again_seconds: how long to wait before what could not be read is looked for again.
         """
         self._topic = topic
@@ -72,6 +74,7 @@ class MetricsConsumer:
         self._open_store = store
         self._settings = settings
         self._drain_seconds = drain_seconds
+        self._others_wait = others_wait
         self._again_seconds = again_seconds
         self._before = MetricStatus()
         self._running: tuple[MetricPipeline, KafkaFeed] | None = None
@@ -113,7 +116,7 @@ class MetricsConsumer:
             parts.callback(feed.close)
             store = self._open_store()
             parts.callback(store.close)
-            pipeline = MetricPipeline(feed, store, self._settings, topic=self._topic)
+            pipeline = MetricPipeline(feed, store, self._settings, topic=self._topic, others_wait=self._others_wait)
             parts.callback(pipeline.close)
             self._notice, self._running = "", (pipeline, feed)
             try:

@@ -29,6 +29,8 @@ from telemetry.pipeline.settings import MetricPipelineSettings
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
+_LEFT_TO_OTHERS = 3.0
+_LONGEST_REST = 5.0
 
 
 @dataclass(slots=True)
@@ -103,16 +105,26 @@ class MetricPipeline(Loop):
         settings: MetricPipelineSettings,
         *,
         topic: str,
+        others_wait: Callable[[], bool] = lambda: False,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Join the parts; nothing is read before the first :meth:`step`. Arguments as of the loop of paths."""
+        """Join the parts; nothing is read before the first :meth:`step`. Arguments as of the loop of paths, and these.
+
+        Args:
+            others_wait: whether somebody else in this process has more to do than it gets done. Decoding points is Python
+                and keeps others from it: then three quarters of the time are left to them.
+            sleep: lets time pass.
+        """
         super().__init__(feed, scrub_metrics)
         self._store = store
         self._settings = settings
         self._topic = topic
         self._wall_ms = wall_ms
+        self._others_wait = others_wait
         self._monotonic = monotonic
+        self._sleep = sleep
         self._log = BlockLog(SqlLogTables(store, METRICS, topic))
         self._decoder = MetricDecoder(settings.metrics)
         self._outbox: Outbox[MetricBatch] = Outbox(self._log.append, NoTimings(), senders=settings.senders)
@@ -163,8 +175,11 @@ class MetricPipeline(Loop):
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
             self._flush_due = now + max(s.flush_seconds, len(self._partitions) / s.blocks_per_second)
             self._take()
+            worked = self._monotonic() - now
             self._put_aside()
             self._commit()
+            if worked and self._others_wait():
+                self._sleep(min(_LEFT_TO_OTHERS * worked, _LONGEST_REST))
         self._outbox.send(now, self._landed, self._lost)
         if not room and not came:
             self._outbox.settle(0.05)  # nothing to do but wait for the store

@@ -112,6 +112,30 @@ def test_records_become_stored_points_and_are_committed(rig: Rig) -> None:
     assert rig.adds_up()
 
 
+@pytest.mark.parametrize(("others_wait", "rests"), [(True, [3.0, 5.0]), (False, [])])
+def test_who_has_more_to_do_is_given_way(rig: Rig, *, others_wait: bool, rests: list[float]) -> None:
+    """Decoding keeps others from working: while they are behind, three times as long is left to them, within bounds."""
+    slept: list[float] = []
+    pipeline = MetricPipeline(
+        rig.feed, rig.store, SETTINGS, topic="m", others_wait=lambda: others_wait, sleep=slept.append,
+        monotonic=lambda: rig.seconds,
+    )  # fmt: skip
+    decode, takes = pipeline._decoder.decode, [1.0, 60.0]
+
+    def slow(records: Any) -> Any:
+        rig.seconds += takes.pop(0)
+        return decode(records)
+
+    pipeline._decoder.decode = slow  # type: ignore[method-assign]
+    for value in (1, 2):
+        rig.send(value)
+        rig.seconds += 1
+        pipeline.step()
+    pipeline.close()
+    assert slept == rests
+    assert rig.stored() == Counter([1, 2])
+
+
 def test_an_arrival_that_cannot_be_is_mended(rig: Rig) -> None:
     """Kafka's timestamps are senders' clocks: one of the next century must not be stored, for it would never expire."""
     rig.topic.put(gauges(1.0), at=NOW + 10**12)
