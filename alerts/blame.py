@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from alerts.groups import paths_sql
 from alerts.sli_reads import Group
 from alerts.sli_views import END_SECONDS, MAX_DURATION_SECONDS
 from alerts.slos.model import Slo
@@ -47,7 +48,8 @@ def blame(store: Store, slo: Slo, group: Group, start: float, end: float) -> tup
         StoreError: ClickHouse refused it.
         UnavailableError: ClickHouse does not answer.
     """
-    split = f"AND p.{slo.group_by} = {{value:String}} " if slo.group_by else ""
+    buckets = "bucket >= toDateTime({from:Int64}, 'UTC') AND bucket < toDateTime({to:Int64}, 'UTC')"
+    split = paths_sql(slo, group.value, buckets)
     within = (
         "start >= fromUnixTimestamp64Milli({earliest:Int64}, 'UTC') "
         "AND start < fromUnixTimestamp64Milli({to:Int64} * 1000, 'UTC')"

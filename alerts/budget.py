@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from alerts.burnrate import Policy
+from alerts.groups import largest_sql, paths_sql, shown_sql
 from alerts.paths_sql import weight_sum
 from alerts.sli_reads import Group, first_buckets
 from alerts.sli_views import END_SECONDS
@@ -14,7 +15,10 @@ from telemetry.store.tables import REQUEST_PATHS, SLI_1M
 
 DAY: Final = 86_400
 ALERT_EVENTS: Final = "alert_events"
-DIMENSIONS: Final = ("blamed_tier", "blamed_component", "pop", "route", "blame_reason", "outcome")
+DIMENSIONS: Final = ("blamed_tier", "blamed_component", "pop", "route", "tenant", "blame_reason", "outcome")
+
+
+_PERIOD: Final = "bucket >= toDateTime({since:Int64}, 'UTC') AND bucket <= toDateTime({now:Int64}, 'UTC')"
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,12 @@ def reports(store: Store, slo: Slo, policy: Policy, now: float, step: int = DAY)
         UnavailableError: ClickHouse does not answer.
     """
     since = slo.since(now)
+    shown = shown_sql(largest_sql(slo, _PERIOD))
     rows = store.query(
-        f"SELECT environment, value, intDiv(toInt64(toUnixTimestamp(bucket)), {step}) * {step} AS at, sum(total), "  # noqa: S608
+        f"SELECT environment, {shown} AS shown, intDiv(toInt64(toUnixTimestamp(bucket)), {step}) * {step} AS at, sum(total), "  # noqa: S608
         f"if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0) FROM {SLI_1M} "
-        "WHERE slo = {slo:String} AND dimension = {split:String} AND bucket >= toDateTime({since:Int64}, 'UTC') "
-        "AND bucket <= toDateTime({now:Int64}, 'UTC') GROUP BY environment, value, at ORDER BY at",
+        f"WHERE slo = {{slo:String}} AND dimension = {{split:String}} AND {_PERIOD} "
+        "GROUP BY environment, shown, at ORDER BY at",
         {"slo": slo.name, "split": slo.group_by, "since": int(since), "now": int(now)},
     ).rows
     groups = sorted({(str(e), str(v)) for e, v, *_ in rows})
@@ -124,7 +129,7 @@ def _report(
 
 def _burners(store: Store, slo: Slo, group: Group, since: float, now: float, budget: float) -> list[Burner]:
     """Of every dimension the five values with the most bad requests: one query, however many dimensions."""
-    split = f"AND p.{slo.group_by} = {{value:String}} " if slo.group_by else ""
+    split = paths_sql(slo, group.value, _PERIOD)
     pairs = ", ".join(f"('{d}', toString(p.{d}))" for d in DIMENSIONS)
     rows = store.query(
         f"SELECT pair.1 AS dimension, pair.2 AS seen, {weight_sum()} AS bad FROM {REQUEST_PATHS} AS p "  # noqa: S608

@@ -21,6 +21,7 @@ from alerts.drill_slo import DRILL
 from alerts.memory import TableMemory
 from alerts.notify.http import shown
 from alerts.page import PageEvent
+from alerts.paths_sql import count
 from alerts.slos.model import DRILL_ENVIRONMENT
 from telemetry import vocabulary as names
 from telemetry.errors import UnavailableError
@@ -32,6 +33,7 @@ GOOD: Final = 60
 ROUTE: Final = "/edgepath/drill"
 _MS: Final = 1_000_000
 _SETTLE_SECONDS: Final = 45.0
+_OURS: Final = f"p.environment = '{DRILL_ENVIRONMENT}' AND p.pop = {{pop:String}}"
 
 
 @dataclass
@@ -160,14 +162,12 @@ class Runner:
         self._sent += count
 
     def _all_stored(self, drill_id: str) -> str:
-        sql = f"SELECT toInt64(count()) FROM {REQUEST_PATHS} WHERE environment = '{DRILL_ENVIRONMENT}' AND pop = {{pop:String}}"  # noqa: S608
+        sql = f"SELECT {count()} FROM {REQUEST_PATHS} AS p WHERE {_OURS}"  # noqa: S608 - names of ours
         return "all" if self._store.query(sql, {"pop": drill_id}).scalar() >= self._sent else ""
 
     def _stored(self, drill_id: str) -> str:
-        sql = (
-            "SELECT toInt64(count()), toInt64(countIf(outcome != 'ok')) FROM "  # noqa: S608
-            f"{REQUEST_PATHS} WHERE environment = '{DRILL_ENVIRONMENT}' AND pop = {{pop:String}}"
-        )
+        bad_ones = count("p.outcome != 'ok'")
+        sql = f"SELECT {count()}, {bad_ones} FROM {REQUEST_PATHS} AS p WHERE {_OURS}"  # noqa: S608 - names of ours
         paths, bad = self._store.query(sql, {"pop": drill_id}).rows[0]
         return f"{bad} bad of {paths}" if bad >= BAD else ""
 

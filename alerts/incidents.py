@@ -1,9 +1,10 @@
 """From alerts to pages: alerts of one service that fire together are one incident, and one page. Pure.
 
 The first alert (the worst, if several fire in one evaluation) opens the incident; its ``dedup_key`` is the incident's. Others
-of the same service, environment and severity that fire within ``group_seconds`` of the latest one join it: receivers that keep
-pages (PagerDuty, Alertmanager) are updated, nobody is woken again. What fires later opens an incident of its own: a small
-trouble that stays open for days must not swallow the next outage. It ends when its last alert has resolved.
+of the same service, environment and severity (and cause, of what cannot be seen) that fire within ``group_seconds`` of the
+latest one join it: receivers that keep pages (PagerDuty, Alertmanager) are updated, nobody is woken again. What fires later
+opens an incident of its own: a small trouble that stays open for days must not swallow the next outage. It ends when its last
+alert has resolved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,8 +60,10 @@ def regroup(
 
 
 def _home(incidents: Incidents, change: PageEvent, group_seconds: float, now: float) -> str | None:
-    def place(event: PageEvent) -> tuple[str, str, str, bool, tuple[str, ...]]:
-        return (event.service, event.environment, event.severity, event.is_burn, event.targets)
+    def place(event: PageEvent) -> tuple[str, str, str, str, tuple[str, ...]]:
+        # What cannot be seen has one cause or another: lost telemetry must not hide in the page about no traffic.
+        cause = "" if event.is_burn else event.cause
+        return (event.service, event.environment, event.severity, cause, event.targets)
 
     fitting = [
         key

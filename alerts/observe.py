@@ -74,12 +74,15 @@ class Observer:
         counts = self._counts(kept, now, end)
         rule = self._policy.sustained
         if rule is not None and now - self._slots[0] >= min(SLOTS_EVERY_SECONDS, rule.short_seconds / 2):
-            self._slots = (now, read_slots(self._store, [s for s in self._slos if not s.drill], rule, end))
+            self._slots = (
+                now,
+                read_slots(self._store, [s for s in self._slos if not s.drill], rule, end, list(counts)),
+            )
         if not self._blindness or now - self._sight_at < SIGHT_EVERY_SECONDS:
             return Seen(counts, self._slots[1], None, None)
         self._sight_at = now
         fresh = sight.read_freshness(self._store, now)
-        counted = self._counters(now - sight.WINDOW_SECONDS, now) if self._counters else None
+        counted = self._counters(now - sight.COUNTED_SECONDS, now) if self._counters else None
         names = [s.name for s in self._slos if not s.drill] if settled else []
         blind = [*sight.look(fresh, counted, now), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
         return Seen(counts, self._slots[1], [*blind, *self._no_data(counts)], fresh)

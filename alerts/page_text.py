@@ -79,7 +79,8 @@ def _budget(event: "PageEvent") -> list[str]:
 
 def _members(event: "PageEvent") -> str:
     named = [
-        f"{' '.join(p for p in (m.slo, m.value) if p)} {percent(m.error_ratio)} {m.bad_noun}" for m in event.members[:8]
+        " ".join(p for p in (m.slo, m.value, percent(m.error_ratio) if m.bad_noun else "", m.bad_noun) if p)
+        for m in event.members[:8]
     ]
     more = len(event.members) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")

@@ -7,7 +7,9 @@ the spans (:data:`Counters`). Missing data is never taken for good: where the co
 ============== ======================================= =================== ========
 cause          paths                                   edge's own counters severity
 ============== ======================================= =================== ========
-``lagging``    stored, but they arrived long ago       any                 page
+``lagging``    stored, but they arrived long ago;      any                 page
+               or neither paths nor metrics are stored
+               any more, though both were
 ``no-telemetry`` none, where there were some           count requests      page
 ``no-traffic`` none, where there were some             count none          ticket, everywhere at once a page
 ``silent``     none, where there were some             not known           page
@@ -26,7 +28,7 @@ from alerts.page_text import lasted
 from alerts.sli_reads import Group
 from alerts.slos.model import DRILL_ENVIRONMENT
 from telemetry.store.base import Store
-from telemetry.store.tables import PATH_1M, REQUEST_PATHS
+from telemetry.store.tables import METRIC_POINTS, PATH_1M, REQUEST_PATHS
 
 Place = tuple[str, str]
 """An environment and a PoP; two empty texts stand for everything."""
@@ -36,11 +38,16 @@ Counters = Callable[[float, float], Mapping[Place, float] | None]
 
 WINDOW_SECONDS: Final = 600
 """So long without a path is silence."""
+COUNTED_SECONDS: Final = WINDOW_SECONDS - 180
+"""For so long back the edge's counters are asked: what they counted just before the silence comes up to two minutes later,
+and silence is told by the minute."""
 BEFORE_SECONDS: Final = 3600
 """So long before that there must have been paths."""
 FEWEST_PATHS: Final = 60
 """So many of them, a tenth of what it takes to see one every ten seconds: less may be silent by chance."""
 LAG_SECONDS: Final = 180
+SURELY_PATHS: Final = 20
+"""Where so many paths are expected, none is no chance."""
 DRAINED_SECONDS: Final = 86_400
 """A place without traffic for so long was taken out on purpose: its ticket closes."""
 
@@ -51,9 +58,10 @@ class Freshness:
 
     Attributes:
         stored, arrived: newest of these times in ``request_paths``, in seconds since the epoch; 0 without any path.
-        recent: paths stored in the last :data:`WINDOW_SECONDS`.
+        recent: paths stored in the last :data:`WINDOW_SECONDS`, restated ones included.
         lag: seconds from arrival to storing, the median of the recent ones; 0 without any.
         places: stored paths of the hour before the silence window, and in it, by place.
+        points: newest time at which a point of a metric was stored, of whatever component; 0 without any.
     """
 
     stored: float
@@ -61,6 +69,7 @@ class Freshness:
     recent: int
     lag: float
     places: Mapping[Place, tuple[int, int]]
+    points: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,10 +100,11 @@ def read_freshness(store: Store, now: float) -> Freshness:
     """
     newest = store.query(
         # By start, which the table is indexed by; a path that took longer than the rest of the window is none to judge by.
+        # A row that takes a path back repeats when that arrived, and would look as late as it is old.
         "SELECT toFloat64(max(p.stored)), toFloat64(max(p.arrived)), "  # noqa: S608
         "toInt64(countIf(toFloat64(p.stored) > {since:Float64})), "
         "quantileExactIf(0.5)(toFloat64(p.stored) - toFloat64(p.arrived), toFloat64(p.stored) > {since:Float64}) "
-        f"FROM {REQUEST_PATHS} AS p WHERE p.start > toDateTime({{from:Int64}}, 'UTC') "
+        f"FROM {REQUEST_PATHS} AS p WHERE p.sign = 1 AND p.start > toDateTime({{from:Int64}}, 'UTC') "
         f"AND p.environment != '{DRILL_ENVIRONMENT}'",
         {"since": now - WINDOW_SECONDS, "from": max(0, int(now) - WINDOW_SECONDS - BEFORE_SECONDS)},
     ).rows[0]
@@ -105,9 +115,20 @@ def read_freshness(store: Store, now: float) -> Freshness:
         f"AND environment != '{DRILL_ENVIRONMENT}' GROUP BY environment, pop",
         {"silence": int(now) - WINDOW_SECONDS, "from": max(0, int(now) - WINDOW_SECONDS - BEFORE_SECONDS)},
     ).rows
+    points = store.query(
+        f"SELECT toFloat64(max(stored)) FROM {METRIC_POINTS} WHERE time > toDateTime({{from:Int64}}, 'UTC')",  # noqa: S608
+        {"from": max(0, int(now) - WINDOW_SECONDS - BEFORE_SECONDS)},
+    ).rows
     stored, arrived, recent, lag = newest
     places = {(str(e), str(p)): (int(before), int(after)) for e, p, before, after in rows}
-    return Freshness(float(stored), float(arrived), int(recent), float(lag) if recent else 0.0, places)
+    return Freshness(
+        float(stored),
+        float(arrived),
+        int(recent),
+        float(lag) if recent else 0.0,
+        places,
+        max((float(at) for (at,) in points), default=0.0),
+    )
 
 
 def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> list[Blind]:
@@ -115,7 +136,7 @@ def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> 
 
     Args:
         seen: what is stored.
-        counted: requests that the edge counted in the silence window, by place; None if not known.
+        counted: requests that the edge counted in the last :data:`COUNTED_SECONDS`, by place; None if not known.
         now: seconds since the epoch.
     """
     if seen.recent and (late := max(seen.lag, now - seen.arrived)) > LAG_SECONDS and seen.lag > LAG_SECONDS / 2:
@@ -124,6 +145,12 @@ def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> 
         )
         return [Blind("lagging", "page", "", "", text)]
     known = {place: n for place, n in seen.places.items() if n[0] >= FEWEST_PATHS}
+    if known and (since := _stands_still(seen, now)):
+        text = (
+            f"nothing has been stored for {lasted(since)}, neither paths nor metrics: the pipeline stands still, or nothing "
+            "reaches it"
+        )
+        return [Blind("lagging", "page", "", "", text)]
     silent = [place for place, (_, after) in sorted(known.items()) if after == 0]
     if not silent:
         return []
@@ -131,6 +158,17 @@ def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> 
         return [_silence(EVERYWHERE, sum(counted.values()) if counted else None)]
     # A place that the counters do not know of may have lost them together with its spans: that is not "no traffic".
     return [_silence(place, counted.get(place) if counted else None) for place in silent]
+
+
+def _stands_still(seen: Freshness, now: float) -> float:
+    """For how many seconds neither paths nor metrics were stored, where both were; 0 if that is too short to mean something.
+
+    Without metrics, nobody can tell a pipeline that stands still from one that is sent nothing.
+    """
+    quiet = now - max(seen.stored, seen.points)
+    expected = sum(before for before, _ in seen.places.values()) * LAG_SECONDS / BEFORE_SECONDS
+    enough = LAG_SECONDS if expected >= SURELY_PATHS else WINDOW_SECONDS
+    return quiet if seen.points and quiet > enough else 0.0
 
 
 def _silence(place: Place, counted: float | None) -> Blind:
@@ -141,7 +179,10 @@ def _silence(place: Place, counted: float | None) -> Blind:
         text = f"no request path {where} for {minutes} min, and no counters of the edge to tell whether it has traffic"
         return Blind("silent", "page", environment, pop, text)
     if counted > 0:
-        text = f"no telemetry {where} for {minutes} min: the edge counted {counted:.0f} requests, none came here"
+        text = (
+            f"no telemetry {where} for {minutes} min: the edge counted {counted:.0f} requests "
+            f"in the last {COUNTED_SECONDS // 60} min, none came here"
+        )
         return Blind("no-telemetry", "page", environment, pop, text)
     text = f"no traffic {where} for {minutes} min, by the edge's own counters"
     return Blind("no-traffic", "page" if place == EVERYWHERE else "ticket", environment, pop, text)
@@ -162,7 +203,7 @@ def goes_on(group: Group, seen: Freshness, counted: Collection[str], since: floa
     """
     cause = group.slo.removeprefix("~")
     if cause == "lagging":
-        return seen.recent == 0
+        return seen.recent == 0 and now - seen.points > LAG_SECONDS
     if cause in ("empty", "no-data"):
         return group.value not in counted
     if cause == "no-traffic" and now - since > DRAINED_SECONDS:

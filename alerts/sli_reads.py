@@ -3,13 +3,14 @@
 A window of ``w`` seconds is the ``w / resolution`` buckets that start in ``(end - w, end]``; the newest may still fill.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from alerts import slices
 from alerts.burnrate import Counts, Sustained
 from alerts.decide import Slot
-from alerts.slos.model import OTHER, Slo
+from alerts.groups import many_shown_sql
+from alerts.slos.model import Slo
 from telemetry.store.base import Parameter, Store
 from telemetry.store.tables import SLI_1M
 
@@ -40,31 +41,31 @@ _WHERE: Final = (
 )
 
 
+_SHOWN: Final = many_shown_sql(_WHERE)
+
+
 def _windows_sql(windows: Sequence[int]) -> str:
-    # The largest groups by themselves, and always those that have an open alert; the rest is one group.
+    # The largest groups by themselves, and always those that have an open alert; the rest is one group. Which they are is asked
+    # first: the sums of all windows for every value of a large dimension take ten times as long.
     return (
-        "SELECT slo, environment, dimension, if(place <= transform(slo, {slos:Array(String)}, {most:Array(Int64)}, 1), value, "  # noqa: S608
-        f"'{OTHER}') AS shown, {', '.join(f'sumForEach({c}_w)' for c in SUMS)} FROM (SELECT *, toInt64(row_number() OVER "
-        "(PARTITION BY slo, environment ORDER BY has({kept:Array(String)}, concat(slo, '/', value)) DESC, "
-        "total_paths_w[-1] DESC, value)) AS place FROM (SELECT slo, environment, dimension, value, "
-        f"{', '.join(_sums(c, windows) for c in SUMS)} FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, value "
-        "HAVING sum(total_paths) > 0)) "  # a restated path may have left its group empty
-        "GROUP BY slo, environment, dimension, shown"
+        f"SELECT slo, environment, dimension, {_SHOWN} AS shown, {', '.join(_sums(c, windows) for c in SUMS)} "  # noqa: S608
+        f"FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, shown "
+        "HAVING sum(total_paths) > 0"  # a restated path may have left its group empty
     )
 
 
 _SLOTS: Final = (
-    "SELECT slo, environment, dimension, value, groupArray(slot), groupArray(bad), groupArray(events) FROM ("  # noqa: S608
-    "SELECT slo, environment, dimension, value, "
+    "SELECT slo, environment, dimension, shown, groupArray(slot), groupArray(bad), groupArray(events) FROM ("  # noqa: S608
+    f"SELECT slo, environment, dimension, {_SHOWN} AS shown, "
     "intDiv(toInt64(toUnixTimestamp(bucket)), {width:Int64}) * {width:Int64} AS slot, "
     "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0) AS bad, sum(total) AS events "
-    f"FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, value, slot HAVING sum(total_paths) > 0 "
-    "ORDER BY slot DESC LIMIT {slots:Int64} BY slo, environment, dimension, value) GROUP BY slo, environment, dimension, value"
+    f"FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, shown, slot HAVING sum(total_paths) > 0 "
+    "ORDER BY slot DESC LIMIT {slots:Int64} BY slo, environment, dimension, shown) GROUP BY slo, environment, dimension, shown"
 )
 
 
 def read_windows(
-    store: Store, slos: Sequence[Slo], windows: Iterable[int], end: float, kept: Iterable[Group] = ()
+    store: Store, slos: Sequence[Slo], windows: Iterable[int], end: float, kept: Collection[Group] = ()
 ) -> Windows:
     """Counts of every group that has events in the longest window: by group, then by window length in seconds.
 
@@ -85,30 +86,28 @@ def read_windows(
     found: Windows = {}
     requests = [slo for slo in slos if not slo.slice_seconds]
     if requests:
-        given = _parameters(requests, lengths[-1], end) | {
-            "windows": lengths,
-            "most": [slo.max_groups for slo in requests],
-            "kept": [f"{g.slo}/{g.value}" for g in kept],
-        }
+        given = _parameters(requests, lengths[-1], end, kept) | {"windows": lengths}
         for slo, environment, dimension, value, *sums in store.query(_windows_sql(lengths), given).rows:
             counts = [_counts(row) for row in zip(*sums, strict=True)]
             found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
     sliced = [slo for slo in slos if slo.slice_seconds]
     if sliced:
         by_name = {slo.name: slo for slo in sliced}
-        given = _parameters(sliced, lengths[-1], end) | slices.parameters(sliced) | {"windows": lengths}
-        for slo, environment, dimension, value, *sums in store.query(slices.sql(SLI_1M, _WHERE), given).rows:
+        given = _parameters(sliced, lengths[-1], end, kept) | slices.parameters(sliced) | {"windows": lengths}
+        for slo, environment, dimension, value, *sums in store.query(slices.sql(SLI_1M, _WHERE, _SHOWN), given).rows:
             length = by_name[slo].slice_seconds
             counts = [slices.counts(w // length, *row) for w, row in zip(lengths, zip(*sums, strict=True), strict=True)]
             found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
     return found
 
 
-def read_slots(store: Store, slos: Sequence[Slo], rule: Sustained, end: float) -> dict[Group, list[Slot]]:
-    """The newest slots with events of every group. Raises as :func:`read_windows` does."""
+def read_slots(
+    store: Store, slos: Sequence[Slo], rule: Sustained, end: float, kept: Collection[Group] = ()
+) -> dict[Group, list[Slot]]:
+    """The newest slots with events of every group. ``kept`` and errors as of :func:`read_windows`."""
     if not slos:
         return {}
-    given = _parameters(slos, rule.long_seconds, end) | {"width": rule.short_seconds, "slots": rule.slots}
+    given = _parameters(slos, rule.long_seconds, end, kept) | {"width": rule.short_seconds, "slots": rule.slots}
     return {
         Group(slo, environment, dimension, value): [
             Slot(int(s), float(b), float(t)) for s, b, t in zip(*lists, strict=True)
@@ -140,10 +139,12 @@ def covered_shares(store: Store, slos: Sequence[Slo], now: float) -> dict[str, f
     return shares
 
 
-def _parameters(slos: Sequence[Slo], longest: int, end: float) -> dict[str, Parameter]:
+def _parameters(slos: Sequence[Slo], longest: int, end: float, kept: Collection[Group]) -> dict[str, Parameter]:
     return {
         "slos": [slo.name for slo in slos],
         "splits": [slo.group_by for slo in slos],
+        "most": [slo.max_groups for slo in slos],
+        "kept": [f"{g.slo}/{g.value}" for g in kept],
         "longest": longest,
         "end": int(end // 1),
     }

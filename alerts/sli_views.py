@@ -11,6 +11,9 @@ to ``request_paths``, so both agree about every row. The cut is put ``settle_sec
 backfill waits as long again after it, and until every block that was logged before the cut is in ``request_paths``: no
 insert is under way on the wrong side of the view's making or of the backfill's reading.
 
+**Never altered.** A view is made with its comment, and dropped when it is no longer wanted. In between nothing changes it, for
+ClickHouse gives an altered view other deduplication tokens, and others again when the server starts next.
+
 **Restated paths.** A row with ``sign`` -1 takes back what the row that it repeats has added; each counts on its own side of
 the cut.
 
@@ -36,7 +39,7 @@ from alerts.filters import to_sql
 from alerts.filters.sql import text_literal
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
-from telemetry.store.tables import DEDUPLICATION_WINDOW, PATH_LOG, REQUEST_PATHS, SLI_1M, columns
+from telemetry.store.tables import DEDUPLICATION_WINDOW, PATH_LOG, REQUEST_PATHS, SLI_1M, SLI_VIEWS, columns
 
 SETTLE_SECONDS: Final = 5.0
 MAX_DURATION_SECONDS: Final = 3600
@@ -81,18 +84,17 @@ class SyncReport:
 
 @dataclass(frozen=True)
 class _View:
-    """A view that is there, out of its comment."""
+    """A view that is there: what it is by its comment, which never changes, and how far it is by ``sli_views``."""
 
     name: str
     slo: str
     definition: str
     cut_ms: int
-    backfilled: bool
+    backfilled: bool = False
     begun_ms: int = 0  # when its backfill began, 0 if it has not
 
     def comment(self) -> str:
-        told = {"slo": self.slo, "definition": self.definition, "cut_ms": self.cut_ms, "backfilled": self.backfilled}
-        return json.dumps(told | {"begun_ms": self.begun_ms})
+        return json.dumps({"slo": self.slo, "definition": self.definition, "cut": self.cut_ms})
 
     def abandoned(self, now: float) -> bool:
         """Whether a backfill was cut short too long ago to be gone on with."""
@@ -200,29 +202,29 @@ def _views(store: Store) -> list[_View]:
         "WHERE database = currentDatabase() AND engine = 'MaterializedView' AND startsWith(name, {prefix:String})",
         {"prefix": PREFIX},
     ).rows
-    return [_view(str(name), str(comment)) for name, comment in rows]
+    noted = {
+        (str(view), int(cut_ms)): (bool(backfilled), int(begun_ms))
+        for view, cut_ms, backfilled, begun_ms in store.query(
+            f"SELECT view, cut_ms, max(backfilled), min(begun_ms) FROM {SLI_VIEWS} GROUP BY view, cut_ms"  # noqa: S608 - ours
+        ).rows
+    }
+    views = [_view(str(name), str(comment)) for name, comment in rows]
+    return [replace(v, backfilled=b, begun_ms=m) for v in views for b, m in [noted.get((v.name, v.cut_ms), (False, 0))]]
 
 
 def _view(name: str, comment: str) -> _View:
     """A view; one whose comment is not ours belongs to no SLO and will be dropped."""
     try:
         told = json.loads(comment)
-        return _View(
-            name,
-            str(told["slo"]),
-            str(told["definition"]),
-            int(told["cut_ms"]),
-            bool(told["backfilled"]),
-            int(told["begun_ms"]),
-        )
+        return _View(name, str(told["slo"]), str(told["definition"]), int(told["cut"]))
     except (ValueError, KeyError, TypeError):
-        return _View(name, "", "", 0, backfilled=True)
+        return _View(name, "", "", 0)
 
 
 def _create(store: Store, slo: Slo, resolution_seconds: int, cut_ms: int) -> None:
     definition = _definition(slo, resolution_seconds)
     name = f"{PREFIX}{slo.name.replace('-', '_')}_{definition}"
-    view = _View(name, slo.name, definition, cut_ms, backfilled=False)
+    view = _View(name, slo.name, definition, cut_ms)
     store.execute(
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {SLI_1M} COMMENT {text_literal(view.comment())} AS\n"
         f"{select_sql(slo, resolution_seconds)}\n"
@@ -258,5 +260,9 @@ def _backfill(store: Store, slo: Slo, resolution_seconds: int, view: _View, now:
 
 
 def _note(store: Store, view: _View) -> None:
-    """Write down how far a view's backfill is."""
-    store.execute(f"ALTER TABLE {view.name} MODIFY COMMENT {text_literal(view.comment())}")
+    """Write down how far a view's backfill is; never in the view itself, which any ALTER gives other tokens."""
+    store.execute(
+        f"INSERT INTO {SLI_VIEWS} (view, cut_ms, begun_ms, backfilled) "
+        "SELECT {view:String}, {cut:Int64}, {begun:Int64}, {done:UInt8}",
+        {"view": view.name, "cut": view.cut_ms, "begun": view.begun_ms, "done": int(view.backfilled)},
+    )

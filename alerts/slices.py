@@ -66,27 +66,51 @@ LOW: Final = (
 """SQL for the lower bound of the bad share."""
 
 
-def sql(table: str, where: str) -> str:
-    """The query of slices: for every group and window how many hold requests, are bad, surely bad; bad requests and paths."""
+def sql(table: str, where: str, shown: str) -> str:
+    """The query of slices: for every group and window how many hold requests, are bad, surely bad; bad requests and paths.
+
+    Args:
+        table: of counts by minute.
+        where: which of them.
+        shown: SQL for the group of a row.
+    """
 
     def windowed(value: str) -> str:
         return f"sumForEach(arrayMap(w -> if(slice > {{end:Int64}} - w, toFloat64({value}), 0.), {{windows:Array(Int64)}}))"
 
+    by_slice = (
+        f"SELECT slo, environment, dimension, {shown} AS shown, "  # noqa: S608
+        "transform(slo, {slos:Array(String)}, {lengths:Array(Int64)}, 60) AS length, "
+        "transform(slo, {slos:Array(String)}, {targets:Array(Int64)}, 0) / 1e12 AS target, "
+        f"intDiv(toInt64(toUnixTimestamp(bucket)), length) * length AS slice, {SUMS} "
+        f"FROM {table} {where}GROUP BY slo, environment, dimension, shown, slice HAVING tp > 0"
+    )
+    return (
+        "SELECT slo, environment, dimension, shown, "  # noqa: S608
+        f"{windowed('1')}, {windowed('bad')}, {windowed('sure')}, "
+        f"{windowed('if(bad, t - g, 0)')}, {windowed('if(bad, tp - gp, 0)')} FROM ({judged_sql(by_slice)}) "
+        "GROUP BY slo, environment, dimension, shown"
+    )
+
+
+SUMS: Final = (
+    "sum(good) AS g, sum(total) AS t, toInt64(sum(good_paths)) AS gp, toInt64(sum(total_paths)) AS tp, "
+    "sum(good_squares) AS gs, sum(total_squares) AS ts"
+)
+"""SQL for the sums of a slice that :func:`judged_sql` asks for."""
+
+
+def judged_sql(by_slice: str) -> str:
+    """SQL for slices with whether each is ``bad``, and ``sure`` to be.
+
+    Args:
+        by_slice: a SELECT of slices, with :data:`SUMS` and ``target``.
+    """
     count = N.format(r="r", g="g", t="t", gs="gs", ts="ts")
     low = LOW.format(r="r", n="n", z=Z)
     return (
-        "SELECT slo, environment, dimension, value, "  # noqa: S608
-        f"{windowed('1')}, {windowed('bad')}, {windowed('bad AND low > 1 - target - 1e-12')}, "
-        f"{windowed('if(bad, t - g, 0)')}, {windowed('if(bad, tp - gp, 0)')} FROM ("
+        "SELECT *, bad AND low > 1 - target - 1e-12 AS sure FROM ("  # noqa: S608
         f"SELECT *, if(t > 0, least(greatest(t - g, 0) / t, 1), 0) AS r, {count} AS n, "
         f"if(abs(ts - t) <= 1e-9 * greatest(t, 1), r, {low}) AS low, "
-        "tp > gp AND t > 0 AND g < (target - 1e-12) * t AS bad FROM ("
-        "SELECT slo, environment, dimension, value, "
-        "transform(slo, {slos:Array(String)}, {lengths:Array(Int64)}, 60) AS length, "
-        "transform(slo, {slos:Array(String)}, {targets:Array(Int64)}, 0) / 1e12 AS target, "
-        "intDiv(toInt64(toUnixTimestamp(bucket)), length) * length AS slice, "
-        "sum(good) AS g, sum(total) AS t, toInt64(sum(good_paths)) AS gp, toInt64(sum(total_paths)) AS tp, "
-        "sum(good_squares) AS gs, sum(total_squares) AS ts "
-        f"FROM {table} {where}GROUP BY slo, environment, dimension, value, slice HAVING tp > 0)) "
-        "GROUP BY slo, environment, dimension, value"
+        f"tp > gp AND t > 0 AND g < (target - 1e-12) * t AS bad FROM ({by_slice}))"
     )

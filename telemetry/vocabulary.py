@@ -23,6 +23,7 @@ ZONE: Final = ("cloud.availability_zone", "zone")
 METHOD: Final = ("http.request.method", "http.method")
 STATUS: Final = ("http.response.status_code", "http.status_code")
 ROUTE: Final = ("http.route",)
+TENANT: Final = ("edgepath.tenant",)
 URL_PATH: Final = ("url.path", "http.target")
 URL_FULL: Final = ("url.full", "http.url")
 ERROR_TYPE: Final = ("error.type",)
@@ -89,6 +90,10 @@ USER_AGENT: Final = "user_agent.original"
 PROTOCOL_VERSION: Final = "network.protocol.version"
 SERVER_DURATION: Final = "http.server.request.duration"
 CLIENT_DURATION: Final = "http.client.request.duration"
+ENVOY_REQUESTS: Final = "http.downstream_rq_total"
+"""What Envoy counts its requests under when its stats go over OTLP (``envoy.stat_sinks.open_telemetry``): a sum."""
+ENVOY_LISTENER: Final = "envoy.http_conn_manager_prefix"
+"""Envoy's ``stat_prefix``; ``admin`` is its own admin page."""
 ACTIVE_REQUESTS: Final = "http.server.active_requests"
 OUTCOME: Final = "edgepath.outcome"
 """Attribute of the duration metric: how the request ended, as far as the component alone can know."""
@@ -133,6 +138,15 @@ class ConsumerMetric(StrEnum):
     FENCED_PARTITIONS = "edgepath.consumer.partitions.fenced"
     STALE_TAKEOVERS = "edgepath.consumer.takeovers.stale"
     SPLIT_TRACES = "edgepath.consumer.traces.split"
+    METRIC_RECORDS = "edgepath.consumer.metrics.records"
+    METRIC_BYTES = "edgepath.consumer.metrics.read"
+    METRIC_POINTS = "edgepath.consumer.metrics.points"
+    INVALID_METRIC_POINTS = "edgepath.consumer.metrics.points.invalid"
+    METRIC_DEAD_LETTERS = "edgepath.consumer.metrics.dead_letters"
+    METRIC_BLOCKS = "edgepath.consumer.metrics.blocks"
+    METRIC_BLOCK_FAILURES = "edgepath.consumer.metrics.blocks.failures"
+    METRIC_WAITING_BLOCKS = "edgepath.consumer.metrics.blocks.waiting"
+    METRIC_FENCED_PARTITIONS = "edgepath.consumer.metrics.partitions.fenced"
     KEYING = "edgepath.consumer.keying"
     READY = "edgepath.consumer.ready"
     ROUND_AGE = "edgepath.consumer.round.age"

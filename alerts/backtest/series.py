@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.groups import many_shown_sql, shown_sql
 from alerts.sli_reads import SUMS, Group
 from alerts.sli_views import counted, select_sql
 from alerts.slos.model import Slo
 from telemetry.store.base import Parameter, Store
-from telemetry.store.tables import SLI_1M
+from telemetry.store.tables import REQUEST_PATHS, SLI_1M
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -78,29 +79,37 @@ def read_series(store: Store, slos: Sequence[Slo], start: float, end: float, ste
 
 
 _SLOS_A_QUERY: Final = 20
-_KEYS: Final = "slo, environment, dimension, value"
+_KEYS: Final = "slo, environment, dimension, shown"
 _LISTS: Final = ", ".join(f"groupArray({name}_b)" for name in ("bucket", *SUMS))
 _WITHIN: Final = "bucket >= toDateTime({start:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC')"
 
 
-def _inner() -> str:
+def _inner(shown: str) -> str:
     sums = ", ".join(f"toFloat64(sum({name})) AS {name}_b" for name in SUMS)
-    return f"SELECT {_KEYS}, toInt64(toUnixTimestamp(bucket)) AS bucket_b, {sums}"
+    return f"SELECT slo, environment, dimension, {shown} AS shown, toInt64(toUnixTimestamp(bucket)) AS bucket_b, {sums}"
 
 
 def _counted_sql() -> str:
     splits = "dimension = transform(slo, {slos:Array(String)}, {splits:Array(String)}, '')"
+    where = f"WHERE has({{slos:Array(String)}}, slo) AND {splits} AND {_WITHIN}"
     return (
-        f"SELECT {_KEYS}, {_LISTS} FROM ({_inner()} FROM {SLI_1M} WHERE has({{slos:Array(String)}}, slo) "  # noqa: S608
-        f"AND {splits} AND {_WITHIN} GROUP BY {_KEYS}, bucket) GROUP BY {_KEYS}"
+        f"SELECT {_KEYS}, {_LISTS} FROM ({_inner(many_shown_sql(where))} FROM {SLI_1M} {where} "  # noqa: S608
+        f"GROUP BY {_KEYS}, bucket) GROUP BY {_KEYS}"
     )
 
 
 def _paths_sql(slo: Slo, step: int) -> str:
     # Bound to the primary key by start: a path ends at most an hour after it.
     hours = "p.start >= toDateTime({start:Int64} - 3600, 'UTC') AND p.start < toDateTime({end:Int64}, 'UTC')"
-    inside = f"{select_sql(slo, step)} WHERE {hours} AND {slo.total_sql()} GROUP BY {_KEYS}, bucket"
-    minutes = f"{_inner()} FROM ({inside}) WHERE {_WITHIN} GROUP BY {_KEYS}, bucket"
+    which = f"{hours} AND {slo.total_sql()}"
+    inside = f"{select_sql(slo, step)} WHERE {which} GROUP BY slo, bucket, environment, dimension, value"
+    shown = "value"
+    if slo.group_by:
+        shown = shown_sql(
+            f"SELECT p.environment, p.{slo.group_by} AS value FROM {REQUEST_PATHS} AS p WHERE {which} "  # noqa: S608
+            f"GROUP BY p.environment, value ORDER BY sum(p.sign) DESC, value LIMIT {slo.max_groups} BY p.environment"
+        )
+    minutes = f"{_inner(shown)} FROM ({inside}) WHERE {_WITHIN} GROUP BY {_KEYS}, bucket"
     return f"SELECT {_KEYS}, {_LISTS} FROM ({minutes}) GROUP BY {_KEYS}"  # noqa: S608
 
 
@@ -108,6 +117,8 @@ def _read(store: Store, sql: str, slos: Sequence[Slo], first: int, buckets: int,
     given: dict[str, Parameter] = {
         "slos": [slo.name for slo in slos],
         "splits": [slo.group_by for slo in slos],
+        "most": [slo.max_groups for slo in slos],
+        "kept": [],
         "start": first,
         "end": first + buckets * step,
     }

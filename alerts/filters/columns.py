@@ -94,9 +94,6 @@ def hop_column(name: str) -> Column | str:
 GROUPABLE: Final[tuple[str, ...]] = tuple(
     name
     for name, kind in REQUEST_PATH_COLUMNS.items()
-    if kind == "LowCardinality(String)"
-    and name in COLUMNS
-    and name not in ("environment", "outcome")
-    and not name.startswith("blame")
+    if kind in _TEXTS and name in COLUMNS and name not in ("environment", "outcome") and not name.startswith("blame")
 )
 """Columns that an SLO may be split by (``groupBy``). Every SLO is split by environment anyhow."""

@@ -49,7 +49,7 @@ def dashboard(slos: Sequence[Slo]) -> Json:
     panels: list[Panel] = [
         Table(
             title="Error budgets",
-            description="Share of the period's budget that is left, over its last days; the worst first.",
+            description="Share of the period's budget that is left, over its last days; the worst first, 500 at most.",
             dataSource=_SOURCE,
             targets=[_Sql(_budgets(slos), 1)],
             gridPos=GridPos(h=9, w=24, x=0, y=0),
@@ -112,11 +112,18 @@ def _budgets(slos: Sequence[Slo]) -> str:
         f"SELECT slo, environment, value AS group, sum(total) AS requests, sum(good) / requests AS good_share, "  # noqa: S608
         f"1 - (1 - good_share) / {_objective(slos)} AS budget_left FROM {SLI_1M} "
         f"WHERE slo IN ({names}) AND bucket > now() - transform(slo, [{names}], [{periods}], 0) "
-        "GROUP BY slo, environment, value ORDER BY budget_left"
+        f"GROUP BY slo, environment, value ORDER BY budget_left LIMIT {_MOST_ROWS}"
     )
 
 
-_WHERE: Final = "slo = ${slo:singlequote} AND $__timeFilter(bucket)"
+_MOST_ROWS: Final = 500
+_MOST_LINES: Final = 50
+_RANGE: Final = "slo = ${slo:singlequote} AND bucket >= $__fromTime AND bucket <= $__toTime"
+_LARGEST: Final = (
+    f"(environment, value) IN (SELECT environment, value FROM {SLI_1M} WHERE {_RANGE} "  # noqa: S608 - names are ours
+    f"GROUP BY environment, value ORDER BY sum(total) DESC, value LIMIT {_MOST_LINES})"
+)
+_WHERE: Final = f"slo = ${{slo:singlequote}} AND $__timeFilter(bucket) AND {_LARGEST}"
 _GROUP: Final = "concat(environment, ' ', value) AS group"
 
 
@@ -127,7 +134,7 @@ def _burn(slos: Sequence[Slo], seconds: int) -> str:
     spread = (
         f"SELECT arrayJoin(range(0, {seconds}, {step})) AS shift, {at} AS time, {_GROUP}, good AS g, total AS t, "  # noqa: S608
         f"{_objective(slos)} AS budget FROM {SLI_1M} WHERE slo = ${{slo:singlequote}} "
-        f"AND bucket >= $__fromTime - {seconds} AND bucket <= $__toTime"
+        f"AND {_LARGEST} AND bucket >= $__fromTime - {seconds} AND bucket <= $__toTime"
     )
     return (
         f"SELECT time, group, (1 - sum(g) / sum(t)) / any(budget) AS burn FROM ({spread}) "  # noqa: S608

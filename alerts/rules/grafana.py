@@ -48,7 +48,7 @@ class _Query(Target):  # type: ignore[misc]  # grafanalib ships no types
 def rule_files(
     catalog: Catalog, policy: Policy, datasource_uid: str = "clickhouse", default_url: str = ""
 ) -> dict[str, Json]:
-    """Content by file name, for ``provisioning/alerting``. SLOs in Prometheus and with slices are not among the rules.
+    """Content by file name, for ``provisioning/alerting``. SLOs in Prometheus are not among the rules.
 
     Args:
         catalog: SLOs and notification targets.
@@ -56,12 +56,7 @@ def rule_files(
         datasource_uid: of Grafana's ClickHouse datasource.
         default_url: webhook for alerts without targets; Grafana's own variables are allowed (``$EDGEPATH_WEBHOOK``).
     """
-    rules = [
-        made
-        for slo in catalog.slos
-        if not slo.slice_seconds
-        for made in _rules(slo, rules_of(slo, policy), datasource_uid)
-    ]
+    rules = [made for slo in catalog.slos for made in _rules(slo, rules_of(slo, policy), datasource_uid)]
     group = {
         "orgId": 1,
         "name": "edgepath-slos",

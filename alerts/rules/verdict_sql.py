@@ -4,16 +4,19 @@ A row a group: its labels, and ``firing``: 1 if a rule fires, 0 if none does, an
 and nothing can be said. The time is a ClickHouse expression, so that the same text is used by Grafana and by tests.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from alerts.burnrate import Policy, Rule, Sustained
 from alerts.confidence import quantile
 from alerts.filters.sql import text_literal
-from alerts.slices import LOW, N
+from alerts.groups import largest_sql, shown_sql
+from alerts.slices import LOW, SUMS, N, judged_sql
 from alerts.slos.model import OTHER, Slo
 from telemetry.store.tables import SLI_1M
 
 NOW: Final = "toInt64(toUnixTimestamp(now()))"
+_HAIR: Final = "1.000000000001"
 _SUMS: Final = (
     ("g", "good"),
     ("t", "total"),
@@ -28,12 +31,14 @@ def burn_sql(slo: Slo, policy: Policy, severity: str, now: str = NOW) -> str:
     """The query of the windows of one severity.
 
     Args:
-        slo: one with ``Occurrences`` budgeting.
+        slo: whose counts they are.
         policy: as it holds for the SLO (:func:`alerts.lint.rules_of`).
         severity: ``page`` or ``ticket``.
         now: SQL for the time in whole seconds since the epoch.
     """
     rules = [r for r in policy.rules if r.severity == severity]
+    if slo.slice_seconds:
+        return _slices_sql(slo, policy, rules, f"({now} - {policy.delay_seconds})")
     windows = sorted({w for r in rules for w in (r.long_seconds, r.short_seconds)})
     end = f"({now} - {policy.delay_seconds})"
     sums = ", ".join(
@@ -59,33 +64,71 @@ def sustained_sql(slo: Slo, rule: Sustained, delay_seconds: int, now: str = NOW)
     end = f"({now} - {delay_seconds})"
     bad = "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0)"
     group = slo.group_by or "scope"
+    shown = shown_sql(largest_sql(slo, _within(end, rule.long_seconds)))
     slots = (
-        f"SELECT environment, value, intDiv(toInt64(toUnixTimestamp(bucket)), {rule.short_seconds}) AS slot, "  # noqa: S608
+        f"SELECT environment, {shown} AS shown, intDiv(toInt64(toUnixTimestamp(bucket)), {rule.short_seconds}) AS slot, "  # noqa: S608
         f"{bad} > {rule.share} * sum(total) AS is_bad FROM {SLI_1M} WHERE {_where(slo, end, rule.long_seconds)} "
-        "GROUP BY environment, value, slot HAVING sum(total_paths) > 0 "
-        f"ORDER BY slot DESC LIMIT {rule.slots} BY environment, value"
+        "GROUP BY environment, shown, slot HAVING sum(total_paths) > 0 "
+        f"ORDER BY slot DESC LIMIT {rule.slots} BY environment, shown"
     )
     return (
-        f"SELECT environment, value AS {group}, "  # noqa: S608
+        f"SELECT environment, shown AS {group}, "  # noqa: S608
         f"toFloat64(length(bads) = {rule.slots} AND arrayAll(b -> b, bads)) AS firing FROM ("
-        f"SELECT environment, value, groupArray(is_bad) AS bads FROM ({slots}) GROUP BY environment, value)"
+        f"SELECT environment, shown, groupArray(is_bad) AS bads FROM ({slots}) GROUP BY environment, shown)"
     )
+
+
+def _slices_sql(slo: Slo, policy: Policy, rules: Sequence[Rule], end: str) -> str:
+    """The same for ``Timeslices`` budgeting: of every window, how many slices hold requests, are bad, and surely so."""
+    windows = sorted({w for r in rules for w in (r.long_seconds, r.short_seconds)})
+    length, shown = slo.slice_seconds, shown_sql(largest_sql(slo, _within(end, windows[-1])))
+    by_slice = (
+        f"SELECT environment, {shown} AS shown, {slo.slice_target:f} AS target, "  # noqa: S608
+        f"intDiv(toInt64(toUnixTimestamp(bucket)), {length}) * {length} AS slice, {SUMS} "
+        f"FROM {SLI_1M} WHERE {_where(slo, end, windows[-1])} GROUP BY environment, shown, slice HAVING tp > 0"
+    )
+    counted = ", ".join(
+        f"countIf(inside_{w}) AS seen_{w}, least(countIf(inside_{w} AND bad), {w // length}) AS bad_{w}, "
+        f"countIf(inside_{w} AND sure) AS sure_{w}, sumIf(t - g, inside_{w} AND bad) AS requests_{w}, "
+        f"sumIf(tp - gp, inside_{w} AND bad) AS paths_{w}"
+        for w in windows
+    )
+    inside = ", ".join(f"slice > {end} - {w} AS inside_{w}" for w in windows)
+    fires = " OR ".join(f"({_slices_fire(slo, policy, r)})" for r in rules)
+    known = " OR ".join(f"seen_{r.short_seconds} > 0" for r in rules)
+    return (
+        f"SELECT environment, shown AS {slo.group_by or 'scope'}, if({known}, toFloat64({fires}), NULL) AS firing FROM ("  # noqa: S608
+        f"SELECT environment, shown, {counted} FROM (SELECT *, {inside} FROM ({judged_sql(by_slice)})) "
+        "GROUP BY environment, shown)"
+    )
+
+
+def _slices_fire(slo: Slo, policy: Policy, rule: Rule) -> str:
+    """As :func:`_fires`, of slices: a window has as many events as slices, and the floor is asked of the bad ones' requests."""
+    long, limit = rule.long_seconds, rule.factor * (1 - slo.objective)
+
+    def over(w: int) -> str:
+        return f"bad_{w} > {limit:f} * {w // slo.slice_seconds} * {_HAIR}"
+
+    floor = f"requests_{long} >= {policy.min_bad_events} - 1e-9 AND paths_{long} >= {max(policy.min_bad_paths, 1)}"
+    sure = f"least(sure_{long}, bad_{long}) > {limit:f} * {long // slo.slice_seconds}"
+    return f"{over(rule.short_seconds)} AND {over(long)} AND {floor} AND {sure}"
 
 
 def _where(slo: Slo, end: str, seconds: int) -> str:
-    return (
-        f"slo = {text_literal(slo.name)} AND dimension = {text_literal(slo.group_by)} "
-        f"AND bucket > toDateTime({end} - {seconds}, 'UTC') AND bucket <= toDateTime({end}, 'UTC')"
-    )
+    return f"slo = {text_literal(slo.name)} AND dimension = {text_literal(slo.group_by)} AND {_within(end, seconds)}"
+
+
+def _within(end: str, seconds: int) -> str:
+    return f"bucket > toDateTime({end} - {seconds}, 'UTC') AND bucket <= toDateTime({end}, 'UTC')"
 
 
 def _fires(slo: Slo, policy: Policy, rule: Rule) -> str:
     """As :func:`alerts.decide.judge`, in floating point with a hair's breadth for what rationals decide exactly."""
     long, short, limit = rule.long_seconds, rule.short_seconds, rule.factor * (1 - slo.objective)
-    hair = "1.000000000001"
 
     def over(w: int) -> str:
-        return f"tp_{w} > gp_{w} AND t_{w} - g_{w} > {limit:f} * t_{w} * {hair}"
+        return f"tp_{w} > gp_{w} AND t_{w} - g_{w} > {limit:f} * t_{w} * {_HAIR}"
 
     z = quantile(policy.confidence)
     names = {"g": f"g_{long}", "t": f"t_{long}", "gs": f"gs_{long}", "ts": f"ts_{long}"}

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from telemetry.app.ways import Way, Ways
 from telemetry.demo.kafka_broker import KafkaBroker
-from telemetry.feeds.base import Feed
-from telemetry.feeds.kafka import KafkaFeed, KafkaSettings, KafkaSink
+from telemetry.feeds.kafka import KafkaFeed, KafkaSettings, KafkaSink, Kind
 from telemetry.feeds.kafka.topics import ensure_topic
-from telemetry.feeds.sink import Sink
-from telemetry.vocabulary import SPANS_TOPIC
+from telemetry.vocabulary import METRICS_TOPIC, SPANS_TOPIC
 
 GROUP: Final = "edgepath"
 PARTITIONS: Final = 4
@@ -19,8 +18,8 @@ PARTITIONS: Final = 4
 @contextlib.contextmanager
 def open_kafka(
     kafka: KafkaSettings | str, data: Path, where: list[tuple[str, str]], progress: Callable[[str], None]
-) -> Iterator[tuple[Feed, Sink, str]]:
-    """The feed, the sink and the topic's name; a broker of our own if ``kafka`` is empty.
+) -> Iterator[Ways]:
+    """The ways of spans and of metrics through Kafka; a broker of our own if ``kafka`` is empty.
 
     Args:
         kafka: how a running Kafka is reached, or its ``HOST:PORT``, or empty.
@@ -39,12 +38,17 @@ def open_kafka(
             parts.callback(broker.stop)
             broker.start()
             kafka = broker.bootstrap
-        where.append(("Kafka", f"{KafkaSettings.of(kafka).bootstrap}, topic {SPANS_TOPIC}"))
-        ensure_topic(kafka, SPANS_TOPIC, PARTITIONS)
-        sink = KafkaSink(kafka, SPANS_TOPIC)
-        sink.open()
-        parts.callback(sink.close)
-        feed = KafkaFeed(kafka, SPANS_TOPIC, GROUP)
-        feed.open()
-        parts.callback(feed.close)
-        yield feed, sink, SPANS_TOPIC
+        cluster = KafkaSettings.of(kafka)
+        where.append(("Kafka", f"{cluster.bootstrap}, topics {SPANS_TOPIC} and {METRICS_TOPIC}"))
+
+        def way(topic: str, kind: Kind, group: str) -> Way:
+            ensure_topic(cluster, topic, PARTITIONS)
+            sink = KafkaSink(cluster, topic, kind)
+            sink.open()
+            parts.callback(sink.close)
+            feed = KafkaFeed(cluster, topic, group)
+            feed.open()
+            parts.callback(feed.close)
+            return Way(feed, sink, topic)
+
+        yield Ways(way(SPANS_TOPIC, Kind.SPANS, GROUP), way(METRICS_TOPIC, Kind.METRICS, f"{GROUP}-metrics"))

@@ -19,17 +19,18 @@ from alerts.lint import lint
 from alerts.page import PageEvent
 from alerts.watch import Watcher
 from telemetry.app.settings import UpSettings
+from telemetry.app.ways import Way, Ways
 from telemetry.app.workers import WatchLoop, Worker
 from telemetry.demo.fleet import DemoFleet
 from telemetry.demo.incident import IncidentTimes, run_incident_script
 from telemetry.demo.report import PageRecord, build_report
+from telemetry.engine.metrics import MetricSettings
 from telemetry.errors import EdgepathError
-from telemetry.feeds.base import Feed
 from telemetry.feeds.journal import Journal
 from telemetry.feeds.otlp import Counters, GrpcReceiver, HttpReceiver
-from telemetry.feeds.sink import Sink
+from telemetry.pipeline.metrics import MetricPipeline
 from telemetry.pipeline.pipeline import Pipeline, Status
-from telemetry.pipeline.settings import PipelineSettings
+from telemetry.pipeline.settings import MetricPipelineSettings, PipelineSettings
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
@@ -37,6 +38,8 @@ from telemetry.web.app import create_app
 from telemetry.web.server import WebServer
 
 JOURNAL_TOPIC: Final = "journal"
+METRICS_JOURNAL_TOPIC: Final = "journal-metrics"
+_METRICS_JOURNAL_BYTES: Final = 256 * 1024 * 1024
 _DRAIN_SECONDS: Final = 30.0
 
 
@@ -103,12 +106,16 @@ class Up:
         self._parts.callback(self.store.close)
         schema.apply(self.store)
 
-        feed, sink, topic = self._feed()
+        ways = self._ways()
         self.counters = Counters()
-        grpc = GrpcReceiver(sink, s.host, s.grpc_port, counters=self.counters)
-        http = HttpReceiver(sink, s.host, s.http_port, counters=self.counters)
-        self.pipeline = Pipeline(feed, self.store, PipelineSettings(s.engine), topic=topic)
+        spans, points = ways.spans.sink, ways.metrics.sink
+        grpc = GrpcReceiver(spans, s.host, s.grpc_port, counters=self.counters, metrics=points)
+        http = HttpReceiver(spans, s.host, s.http_port, counters=self.counters, metrics=points)
+        self.pipeline = Pipeline(ways.spans.feed, self.store, PipelineSettings(s.engine), topic=ways.spans.topic)
         self._parts.callback(self.pipeline.close)
+        settings = MetricPipelineSettings(MetricSettings(s.engine.tiers))
+        self.metrics = MetricPipeline(ways.metrics.feed, self.store, settings, topic=ways.metrics.topic)
+        self._parts.callback(self.metrics.close)
 
         web = WebServer(create_app(self.store, status=self._status, pages=self._open_pages), s.host, s.web_port)
         # The page is bound first, for its real port is in every page's link.
@@ -121,6 +128,7 @@ class Up:
 
         self._work("watch", self._watch.run)
         self._work("pipeline", self.pipeline.run)
+        self._work("metrics", self.metrics.run)
         grpc.start()
         self._parts.callback(grpc.stop)
         http.start()
@@ -128,19 +136,20 @@ class Up:
         self.where += [
             ("dashboards", web.url),
             ("OTLP/gRPC", f"{grpc.host}:{grpc.port}"),
-            ("OTLP/HTTP", f"http://{http.host}:{http.port}/v1/traces"),
+            ("OTLP/HTTP", f"http://{http.host}:{http.port}/v1/traces and /v1/metrics"),
             ("data", str(s.data.resolve())),
         ]
         if s.demo is not None:
             self._start_demo(f"{grpc.host}:{grpc.port}")
 
-    def _feed(self) -> tuple[Feed, Sink, str]:
+    def _ways(self) -> Ways:
         s = self.settings
         if s.kafka is None:
-            journal = Journal(s.data)
-            journal.open()
-            self._parts.callback(journal.close)
-            return journal, journal, JOURNAL_TOPIC
+            spans, metrics = Journal(s.data), Journal(s.data / "metrics", max_bytes=_METRICS_JOURNAL_BYTES)
+            for journal in (spans, metrics):
+                journal.open()
+                self._parts.callback(journal.close)
+            return Ways(Way(spans, spans, JOURNAL_TOPIC), Way(metrics, metrics, METRICS_JOURNAL_TOPIC))
         from telemetry.app.kafka import open_kafka  # noqa: PLC0415 - only who asks for Kafka needs its client
 
         return self._parts.enter_context(open_kafka(s.kafka, s.data, self.where, self._progress))
@@ -201,7 +210,7 @@ class Up:
             pipeline=status,
             spans_received=self.counters.snapshot().spans,
             open_pages=watch.open_pages() if watch else (),
-            trouble=status.trouble or (watch.trouble if watch else ""),
+            trouble=status.trouble or (watch.trouble if watch else "") or self.metrics.status().trouble,
         )
 
     def recent(self, seconds: int = 15) -> tuple[float, float | None, float | None]:
@@ -265,6 +274,7 @@ class Up:
             "paths": f"{p.paths:,}",
             "spans": f"{p.spans:,}",
             "late": f"{p.late_spans:,}",
+            "points": f"{self.metrics.status().points:,}",
             "policy": self.policy.name,
         }
         return {**told, "trouble": facts.trouble} if facts.trouble else told

@@ -3,13 +3,12 @@
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from telemetry.blocklog.model import Block, Head, Lease, number_after
 from telemetry.errors import FencedError, UnavailableError
 
 _log = logging.getLogger(__name__)
-_TRIES: Final = 16
 
 
 class LogTables(Protocol):
@@ -56,10 +55,23 @@ class BlockLog:
             taken as done since its rows were there. Roll-ups may lack it: ``edgepath verify`` tells.
     """
 
-    def __init__(self, tables: LogTables, *, new_writer: Callable[[], str] = lambda: uuid.uuid4().hex[:16]) -> None:
-        """Speak to ``tables``; ``new_writer`` makes a name that no lease ever had."""
+    def __init__(
+        self,
+        tables: LogTables,
+        *,
+        new_writer: Callable[[], str] = lambda: uuid.uuid4().hex[:16],
+        tries: int = 16,
+    ) -> None:
+        """Speak to ``tables``.
+
+        Args:
+            tables: of one topic.
+            new_writer: makes a name that no lease ever had.
+            tries: how often a take-over begins again because the one who has the partition was faster.
+        """
         self._tables = tables
         self._new_writer = new_writer
+        self._tries = tries
         self._tried: dict[str, int] = {}  # by writer: a send of an old lease may still be under way in another thread
         self.stale_takeovers = 0
 
@@ -97,7 +109,7 @@ class BlockLog:
         """
         writer = self._new_writer()
         turn, before = 0, Head()
-        for _ in range(_TRIES):
+        for _ in range(self._tries):
             head = self._tables.head(partition)
             turn = turn if head == before else 0
             before = head
@@ -109,7 +121,9 @@ class BlockLog:
                 return Lease(partition, writer, number + 1)
             if not there:
                 turn += 1  # a spent token, or the head has moved on: the next look tells
-        raise UnavailableError(f"partition {partition} cannot be taken over: {_TRIES} times somebody else was faster")
+        raise UnavailableError(
+            f"partition {partition} cannot be taken over: {self._tries} times somebody else was faster"
+        )
 
     def _drive(self, partition: int, head: Head, *, again: bool) -> None:
         if again and head.feeds and self._tables.undecided(partition, head):

@@ -200,7 +200,9 @@ def resume_offset(store: Store, log: Log, *, topic: str, partition: int, committ
     """
     (derived,) = log.derived
     place: dict[str, Parameter] = {"topic": topic, "partition": partition}
-    for table, where in ((log.table, f"{_HERE} AND {derived.has}"), (derived.table, _HERE)):
+    # Offsets grow from block to block: of the log, which is ordered by block, its end is read alone.
+    newest = f"(SELECT block FROM {log.table} WHERE {_HERE} AND {derived.has} ORDER BY block DESC LIMIT 1)"  # noqa: S608
+    for table, where in ((log.table, f"{_HERE} AND {derived.has} AND block = {newest}"), (derived.table, _HERE)):
         asked = f"SELECT max(last_offset) FROM {table} WHERE {where} HAVING count() > 0"  # noqa: S608 - our names
         for (last,) in store.query(asked, place).rows:
             return max(committed, int(last) + 1)

@@ -1,7 +1,6 @@
 """``edgepath consume``: Kafka to ClickHouse."""
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +11,11 @@ from telemetry.cli.kafka_options import kafka_options
 from telemetry.cli.logs import say
 from telemetry.cli.settings import Configured, setting
 from telemetry.cli.stopping import stopped_by_signals
-from telemetry.vocabulary import DEFAULT_TIERS, SPANS_TOPIC
+from telemetry.vocabulary import DEFAULT_TIERS, METRICS_TOPIC, SPANS_TOPIC
 
 if TYPE_CHECKING:
+    from telemetry.app.consume import Consumption
     from telemetry.feeds.kafka import KafkaSettings
-    from telemetry.pipeline.pipeline import Status
     from telemetry.store.address import ServerAddress
 
 _EVERY_SECONDS = 10.0
@@ -27,6 +26,20 @@ _EVERY_SECONDS = 10.0
 @clickhouse_options(required=True)
 @setting("--topic", metavar="NAME", default=SPANS_TOPIC, help="Topic with OTLP messages.")
 @setting("--group", metavar="NAME", default="edgepath", help="Consumer group; start more in it to scale out.")
+@setting(
+    "--metrics-topic",
+    default=METRICS_TOPIC,
+    metavar="NAME",
+    envvar="EDGEPATH_METRICS_TOPIC",
+    help="Topic with OTLP metrics. One that is missing is waited for.",
+)
+@setting(
+    "--metrics-group",
+    metavar="NAME",
+    show_default="that of --group, and -metrics",
+    help="Consumer group of metrics.",
+)
+@setting("--metrics/--no-metrics", default=True, help="Whether metrics are stored, too.")
 @setting("--grace", type=Duration(), default="10s", help="Quiet time after which a trace closes.")
 @setting("--complete-grace", type=Duration(), default="2s", help="The same for a trace with nothing missing.")
 @setting(
@@ -65,6 +78,9 @@ def consume(
     clickhouse: "ServerAddress",
     topic: str,
     group: str,
+    metrics_topic: str,
+    metrics_group: str | None,
+    metrics: bool,
     grace: float,
     complete_grace: float,
     session_timeout: float,
@@ -73,17 +89,23 @@ def consume(
     tiers: str,
     tier_of: tuple[str, ...],
 ) -> None:
-    """Assemble request paths from Kafka into ClickHouse, until stopped.
+    """Assemble request paths from Kafka into ClickHouse, and store metrics, until stopped.
 
     The topic holds OTLP as `edgepath receive` or the OpenTelemetry Collector's Kafka exporter writes it, one trace in one
     partition. Messages that cannot be decoded go to TOPIC.dead with the reason. Offsets are committed after the paths are
     stored; nothing is lost while ClickHouse is away. Spans that come after their path was stored restate it.
+
+    Metrics are read beside them, in a consumer group of their own: neither waits for the other.
 
     \b
     Examples:
       edgepath consume --kafka kafka-1:9092 --clickhouse clickhouse://db:9000/edgepath
       edgepath consume --config /etc/edgepath/edgepath.toml
     """
+    if metrics and metrics_topic == topic:
+        raise click.UsageError(
+            f"--topic and --metrics-topic are both {topic}: spans and metrics lie in topics of their own"
+        )
     from telemetry.app.consume import ConsumeSettings  # noqa: PLC0415 - loads the engine
     from telemetry.app.consume import consume as run  # noqa: PLC0415
     from telemetry.app.tiers import tiers_from  # noqa: PLC0415
@@ -94,6 +116,8 @@ def consume(
         clickhouse=clickhouse,
         topic=topic,
         group=group,
+        metrics_topic=metrics_topic if metrics else "",
+        metrics_group=metrics_group or "",
         session_timeout_ms=round(session_timeout * 1000),
         observe=_address(observe),
         drain_seconds=drain,
@@ -105,9 +129,10 @@ def consume(
     )
     with stopped_by_signals() as stopping:
 
-        def ready(status: "Callable[[], Status]") -> None:
-            say(f"consuming {topic} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topic=topic, group=group)
-            threading.Thread(target=_tell, args=(status, stopping), daemon=True).start()
+        def ready(running: "Consumption") -> None:
+            topics = f"{topic} and {metrics_topic}" if metrics else topic
+            say(f"consuming {topics} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topics=topics, group=group)
+            threading.Thread(target=_tell, args=(running, stopping), daemon=True).start()
 
         def ending() -> None:
             say(f"stopping: what is due is stored, for {drain:g} s at most; a second signal ends at once")
@@ -129,9 +154,9 @@ def _address(text: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
+def _tell(running: "Consumption", stopping: threading.Event) -> None:
     while not stopping.wait(_EVERY_SECONDS):
-        s = status()
+        s = running.paths()
         line = (
             f"{s.partitions} partitions · {s.spans:,} spans · {s.paths:,} paths · "
             f"{s.open_spans:,} open spans · lag {s.lag:,} records"
@@ -153,3 +178,17 @@ def _tell(status: "Callable[[], Status]", stopping: threading.Event) -> None:
             dead_letters=s.rejected_records,
             trouble=s.trouble,
         )
+        if running.metrics is None:
+            continue
+        m = running.metrics()
+        if m.status.records or not m.notice:  # why there are none stands in the log, once
+            line = f"metrics: {m.status.points:,} points · lag {m.status.lag:,} records"
+            dead = [f"{m.status.rejected_records:,} dead letters"] if m.status.rejected_records else []
+            say(
+                " · ".join([line, *dead, *([m.status.trouble] if m.status.trouble else [])]),
+                clock=True,
+                points=m.status.points,
+                lag=m.status.lag,
+                dead_letters=m.status.rejected_records,
+                trouble=m.status.trouble,
+            )

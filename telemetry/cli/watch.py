@@ -162,6 +162,7 @@ def watch(
     from alerts.memory import TableMemory  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
+    from telemetry.store.later import LaterStore  # noqa: PLC0415
 
     catalog, rules = slo_files.load_catalog(slos or None), policies.load(policy)
     if problems := lint(catalog.slos, rules):
@@ -170,7 +171,9 @@ def watch(
     notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
     notifiers += [notify.heartbeat(url) for url in heartbeats]
     notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
-    with stopped_by_signals() as stopping, contextlib.closing(open_store(clickhouse, data)) as store:
+    # A watcher that starts while ClickHouse is away is there to say so.
+    later = LaterStore(lambda: open_store(clickhouse, data))
+    with stopped_by_signals() as stopping, contextlib.closing(later) as store:
         watcher = Watcher(
             store,
             catalog.slos,

@@ -65,6 +65,7 @@ class RequestPath:
     pop: str
     route: str
     method: str
+    tenant: str
     status: int
     verdict: Verdict
     reached_api: bool
@@ -421,6 +422,8 @@ def _path(spans: Sequence[Span], steps: Sequence[_Step], hops: list[Hop], gaps: 
         pop=edge_hop.pop,
         route=next((s.route for s in reversed(way) if s.route), "") or next((s.path for s in way if s.path), ""),
         method=next((s.method for s in way if s.method), ""),
+        # Of several the one nearest the API, which has authenticated the request; others may repeat what a header claims.
+        tenant=next((s.tenant for s in reversed(way) if s.tenant), ""),
         status=next((s.status for s in way if s.status), 0),
         verdict=verdict(way, tiers),
         reached_api=reached,

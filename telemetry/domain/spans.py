@@ -26,6 +26,7 @@ class Span:
         error: ``error.type``, or ``error`` where only the span status says so, else empty.
         route: template (``/v1/customers/{id}``), empty if the component does not know it.
         path: URL path with what looks like an identifier replaced; used where no hop knows the route.
+        tenant: on whose behalf the request came (a merchant, an account), empty if the component does not say.
         side_call: a call beside the way (database, queue).
         weight: requests that this span stands for; 0 if its tracestate has no threshold.
         client_hash: hash of the client's address, 0 if unknown.
@@ -48,6 +49,7 @@ class Span:
     route: str = ""
     path: str = ""
     method: str = ""
+    tenant: str = ""
     side_call: bool = False
     weight: float = 0.0
     client_hash: int = 0

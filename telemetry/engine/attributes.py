@@ -27,6 +27,7 @@ _GROUPS: Final[tuple[tuple[str, ...], ...]] = (
     names.STATUS,
     names.CLIENT_ADDRESS,
     names.SIDE_CALL,
+    names.TENANT,
 )
 _ALL: Final = tuple(name for group in _GROUPS for name in group)
 _STARTS: Final = tuple(int(n) for n in np.cumsum([0, *(len(group) for group in _GROUPS)]))
@@ -46,6 +47,7 @@ METHOD: Final = (_STARTS[10], _STARTS[11])
 STATUS: Final = (_STARTS[11], _STARTS[12])
 ADDRESS: Final = (_STARTS[12], _STARTS[13])
 SIDE_CALL: Final = (_STARTS[13], _STARTS[14])
+TENANT: Final = (_STARTS[14], _STARTS[15])
 COUNT: Final = len(_ALL)
 
 FOUND: Final = np.dtype([("seen", np.int64), ("begin", np.int64), ("end", np.int64), ("integer", np.int64)], align=True)

@@ -112,6 +112,8 @@ class OpenTraces:
         if not len(self):
             return None, None
         s = self._settings
+        if self._counts[tables.LATE]:
+            tables.follow_blocks(self._traces, self._counts[tables.USED_TRACES], self._partition, self._emitted.table)
         ripe = np.empty(self.traces, dtype=np.int64)
         overdue = np.empty(self.traces, dtype=np.bool_)
         found = tables.ripe_traces(

@@ -43,6 +43,7 @@ PATH: Final = np.dtype(
         ("pop", np.int32),
         ("route", np.int32),
         ("method", np.int32),
+        ("tenant", np.int32),
         ("outcome", np.int32),
         ("blamed_tier", np.int32),
         ("blamed_component", np.int32),
@@ -232,7 +233,7 @@ def _describe(spans: SpanArray, way: Places, made: Int, rank: Any, ranks: Places
     path["reached_api"] = reached
     path["api"] = last["duration"] if reached else 0
     path["edge"] = max(0, first["duration"] - last["duration"]) if reached else first["duration"]
-    path["environment"] = path["route"] = path["method"] = path["status"] = 0
+    path["environment"] = path["route"] = path["tenant"] = path["method"] = path["status"] = 0
     path["weight"] = 0.0
     path["client_hash"] = 0
     url, edge, with_pop, client = 0, -1, -1, np.uint64(0)
@@ -243,6 +244,8 @@ def _describe(spans: SpanArray, way: Places, made: Int, rank: Any, ranks: Places
             path["environment"] = span["environment"]
         if span["route"] != 0:
             path["route"] = span["route"]
+        if span["tenant"] != 0:
+            path["tenant"] = span["tenant"]
         if url == 0:
             url = span["path"]
         if path["method"] == 0:

@@ -49,6 +49,7 @@ _OWN: Final = np.array(
         (*wanted.METHOD, METHOD),
         (*wanted.ROUTE, ROUTE),
         (*wanted.ZONE, NAME),
+        (*wanted.TENANT, NAME),
     ],
     dtype=np.int64,
 )
@@ -63,7 +64,8 @@ _OF_RESOURCE: Final = np.array(
     dtype=np.int64,
 )
 _OWN_ROUTE: Final = 3
-_FIELDS: Final = 5
+_FIELDS: Final = len(_OWN)
+"""Of a span; a resource has fewer."""
 
 
 @compiled
@@ -207,6 +209,7 @@ def scan(
                     span["method"] = of_span[2]
                     span["route"] = of_span[_OWN_ROUTE]
                     span["pop"] = of_resource[2] if of_resource[2] != 0 else of_span[4]
+                    span["tenant"] = of_span[5]
                     _own_numbers(data, own, lists, span)
                     span["path"] = 0
                     if text_of(own, wanted.ROUTE, lists)[1] == 0:
@@ -398,7 +401,7 @@ def _codes(
     out: NDArray[np.int64],
 ) -> Bool:
     """The code, or -1 - entry, of each of ``fields``; False if the fresh strings have no room."""
-    for field in range(_FIELDS):
+    for field in range(len(fields)):
         out[field] = 0
         begin, end = text_of(found, (fields[field, 0], fields[field, 1]), lists)
         kind = fields[field, 2]
@@ -530,6 +533,7 @@ def finish(
         span["route"] = _known(span["route"], codes)
         span["path"] = _known(span["path"], codes)
         span["method"] = _known(span["method"], codes)
+        span["tenant"] = _known(span["tenant"], codes)
         if span["error"] == 0 and span["status"] == 0 and span["bad"] == 1:
             span["error"] = error_code
         bad = span["status"] >= 400 or span["error"] != 0 or (span["status"] == 0 and span["flags"] != 0)

@@ -1,10 +1,10 @@
 """The spans that made a path, packed into bytes: kept beside the path, so that late spans can restate it.
 
-Format 1: the byte 1; the number of strings and each string (length, UTF-8); the number of spans and each span: flags (1
+Format 2: the byte 2; the number of strings and each string (length, UTF-8); the number of spans and each span: flags (1
 byte), kind, span id (8 bytes), parent (its number among the spans, or 8 bytes), start less the first span's, duration,
-arrival less the first's, status, weight (8 bytes, if any), client hash (8 bytes, if any), and ten numbers of strings. Before
+arrival less the first's, status, weight (8 bytes, if any), client hash (8 bytes, if any), and eleven numbers of strings. Before
 the spans stand the first span's start and arrival. All other numbers are variable-length, as in Protocol Buffers, signed ones
-zigzag. Eight bytes are little-endian.
+zigzag. Eight bytes are little-endian. Format 1 has ten numbers of strings: it knows no tenant. It is still read.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,13 @@ from telemetry.errors import MalformedError
 
 Bytes = NDArray[np.uint8]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_BEFORE_TENANTS: Final = 1
 MOST_SPANS: Final = 2_000
 """Of a trace with more spans nothing is kept: its path cannot be restated."""
-_SPAN_BYTES: Final = 8 + 8 + 8 + 8 + 10 * 5 + 5 * 10  # more than any span takes
+_SPAN_BYTES: Final = 8 + 8 + 8 + 8 + 10 * 5 + 5 * 11  # more than any span takes
 _STRINGS: Final = len(STRING_FIELDS)
+_STRINGS_BEFORE: Final = STRING_FIELDS.index("tenant")
 _FIRST_STRING: Final = SPAN.fields[STRING_FIELDS[0]][1] // 4  # type: ignore[index] # it has fields
 _HAS_PARENT: Final = 1
 _PARENT_HERE: Final = 2
@@ -74,10 +76,13 @@ def unpack(packed: Sequence[bytes], ids: NDArray[np.uint64], strings: Strings) -
     words: list[int] = []
     word_ends = np.zeros(len(packed), dtype=np.int64)
     places = np.zeros(len(packed), dtype=np.int64)
+    given = np.full(len(packed), _STRINGS, dtype=np.int64)
     begin = 0
     for number, end in enumerate(ends.tolist()):
         at = _read_words(data, begin, end, words, strings)
         word_ends[number], places[number] = len(words), at
+        if data[begin] == _BEFORE_TENANTS:
+            given[number] = _STRINGS_BEFORE
         begin = end
     codes = np.array(words, dtype=np.int32)
     _spans_of(data, places, ends, sizes)
@@ -86,7 +91,7 @@ def unpack(packed: Sequence[bytes], ids: NDArray[np.uint64], strings: Strings) -
     spans = np.zeros(int(sizes.sum()), dtype=SPAN)
     span_ends = np.cumsum(sizes)
     fields = np.zeros((len(spans), _STRINGS), dtype=np.int32)
-    if not _unpack(data, places, ends, span_ends, ids, spans, fields, codes, word_ends):
+    if not _unpack(data, places, ends, span_ends, ids, spans, fields, codes, word_ends, given):
         raise MalformedError("stored spans cannot be read: they are cut short")
     for place, name in enumerate(STRING_FIELDS):
         spans[name] = fields[:, place]
@@ -105,7 +110,7 @@ def _strings_of(spans: SpanArray) -> NDArray[np.int32]:
 
 def _read_words(data: Bytes, at: int, end: int, words: list[int], strings: Strings) -> int:
     """Intern the strings of one trace; where they end."""
-    if at >= end or data[at] != FORMAT:
+    if at >= end or data[at] not in (_BEFORE_TENANTS, FORMAT):
         raise MalformedError("stored spans cannot be read: their format is not known")
     count, at = _get(data, at + 1, end)
     for _ in range(int(count)):
@@ -303,6 +308,7 @@ def _unpack(
     fields: Any,
     codes: NDArray[np.int32],
     word_ends: Places,
+    given: Places,
 ) -> Bool:
     number, first_word = 0, 0
     for trace in range(len(ends)):
@@ -349,7 +355,7 @@ def _unpack(
                 at += 8
             span["side_call"] = 1 if flags & _SIDE_CALL else 0
             span["bad"] = 1 if flags & _PARENT_HERE else 0  # for now: whether the parent must be looked up
-            for place in range(_STRINGS):
+            for place in range(given[trace]):
                 word, at = _get(data, at, end)
                 if at > end or not 0 <= word < word_ends[trace] - first_word:
                     return False

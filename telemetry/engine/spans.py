@@ -1,4 +1,4 @@
-"""Spans as the engine holds them: an array of records of one fixed form, 136 bytes each; strings are codes."""
+"""Spans as the engine holds them: an array of records of one fixed form, 144 bytes each; strings are codes."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,6 +23,7 @@ STRING_FIELDS: Final = (
     "route",
     "path",
     "method",
+    "tenant",
 )
 """The fields that hold codes of one :class:`telemetry.engine.strings.Strings`."""
 

@@ -134,6 +134,17 @@ def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> Int:
 
 
 @compiled
+def follow_blocks(traces: Any, used: Int, partition: Int, emitted: Any) -> None:
+    """Note of late spans where the newest version of their path is by now: others may have led to one while these waited."""
+    for at in range(used):
+        trace = traces[at]
+        if trace["count"] > 0 and trace["floor"] >= 0:
+            entry = emitted[place_of(emitted, key_of(trace["high"], trace["low"], partition))]
+            if entry["key"] != 0:
+                trace["block"] = max(trace["block"], entry["block"])
+
+
+@compiled
 def ripe_traces(
     traces: Any,
     used: Int,

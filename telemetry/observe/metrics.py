@@ -61,11 +61,45 @@ _COUNTERS: Final[tuple[tuple[ConsumerMetric, str, str, _Number], ...]] = (
         lambda s: s.stale_takeovers,
     ),
     (ConsumerMetric.SPLIT_TRACES, "{trace}", "Traces seen in more than one partition.", lambda s: s.split_traces),
+    (ConsumerMetric.METRIC_RECORDS, "{record}", "Messages with metrics that were polled.", lambda s: s.metric_records),
+    (ConsumerMetric.METRIC_BYTES, "By", "Bytes of those messages.", lambda s: s.metric_bytes),
+    (ConsumerMetric.METRIC_POINTS, "{point}", "Data points of metrics that were decoded.", lambda s: s.metric_points),
+    (
+        ConsumerMetric.INVALID_METRIC_POINTS,
+        "{point}",
+        "Data points that cannot be ones, left out.",
+        lambda s: s.invalid_metric_points,
+    ),
+    (
+        ConsumerMetric.METRIC_DEAD_LETTERS,
+        "{record}",
+        "Messages with metrics that cannot be decoded, put aside.",
+        lambda s: s.metric_dead_letters,
+    ),
+    (ConsumerMetric.METRIC_BLOCKS, "{block}", "Blocks of points that were stored.", lambda s: s.metric_blocks),
+    (
+        ConsumerMetric.METRIC_BLOCK_FAILURES,
+        "{attempt}",
+        "Attempts to store a block of points that failed.",
+        lambda s: s.metric_block_failures,
+    ),
+    (
+        ConsumerMetric.METRIC_FENCED_PARTITIONS,
+        "{partition}",
+        "Partitions of metrics lost to another writer.",
+        lambda s: s.metric_fenced_partitions,
+    ),
 )
 _GAUGES: Final[tuple[tuple[ConsumerMetric, str, str, _Number], ...]] = (
     (ConsumerMetric.OPEN_TRACES, "{trace}", "Traces that wait to be closed.", lambda s: s.open_traces),
     (ConsumerMetric.OPEN_SPANS, "{span}", "Spans of traces that wait to be closed.", lambda s: s.open_spans),
     (ConsumerMetric.WAITING_BLOCKS, "{block}", "Blocks that wait to be stored.", lambda s: s.waiting_blocks),
+    (
+        ConsumerMetric.METRIC_WAITING_BLOCKS,
+        "{block}",
+        "Blocks of points that wait to be stored.",
+        lambda s: s.metric_waiting_blocks,
+    ),
     (ConsumerMetric.PARTITIONS, "{partition}", "Partitions that this consumer has.", lambda s: len(s.lag)),
     (ConsumerMetric.PAUSED, "", "1 while intake is stopped for lack of room.", lambda s: s.paused),
 )

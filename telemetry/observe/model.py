@@ -19,7 +19,7 @@ class Snapshot:
     """Where a consumer stands. Counts are since its start and never fall.
 
     Attributes:
-        lag: of each partition that it has.
+        lag: of each partition that it has, of spans and of metrics.
         joined: whether it is a member of its group (it may have no partition yet, or no more).
         store_reachable: whether the store took or answered the last statement.
         round_at: when the loop began its last round, in seconds of ``time.monotonic``.
@@ -39,6 +39,9 @@ class Snapshot:
         split_traces: seen in more than one partition.
         open_traces, open_spans: that wait to be closed.
         waiting_blocks: that wait to be stored.
+        metric_records, metric_bytes: polled messages with metrics, and their values' bytes; all above is of spans.
+        metric_points: decoded; ``invalid_metric_points`` could not be used.
+        metric_dead_letters, metric_blocks, metric_block_failures, metric_waiting_blocks, metric_fenced_partitions: as above.
     """
 
     lag: Sequence[Lag] = ()
@@ -69,6 +72,15 @@ class Snapshot:
     open_traces: int = 0
     open_spans: int = 0
     waiting_blocks: int = 0
+    metric_records: int = 0
+    metric_bytes: int = 0
+    metric_points: int = 0
+    invalid_metric_points: int = 0
+    metric_dead_letters: int = 0
+    metric_blocks: int = 0
+    metric_block_failures: int = 0
+    metric_waiting_blocks: int = 0
+    metric_fenced_partitions: int = 0
 
 
 Look = Callable[[], Snapshot]

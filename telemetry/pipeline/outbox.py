@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from telemetry.blocklog.model import Block
-from telemetry.engine.engine import Batch
 from telemetry.errors import EdgepathError, FencedError
 from telemetry.observe.model import Timings
 
@@ -17,17 +17,39 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 15.0
 
 
+class Sending(Protocol):
+    """What one partition has to store: a block, if there is one, and what may be committed once it has landed."""
+
+    @property
+    def partition(self) -> int:
+        """The partition."""
+        ...
+
+    @property
+    def block(self) -> Block | None:
+        """To be appended to the log; None if there is nothing to store."""
+        ...
+
+    @property
+    def resume_offset(self) -> int:
+        """To be committed once the block has landed."""
+        ...
+
+
+_S = TypeVar("_S", bound=Sending)
+
+
 @dataclass(slots=True)
-class _Lane:
+class _Lane(Generic[_S]):
     """One partition's batches, the first one perhaps under way."""
 
-    waiting: deque[Batch] = field(default_factory=deque)
+    waiting: deque[_S] = field(default_factory=deque)
     under_way: "Future[float] | None" = None
     next_try: float = 0.0
     wait: float = _FIRST_WAIT
 
 
-class Outbox:
+class Outbox(Generic[_S]):
     """Frozen batches that have not landed yet. Used by one thread; the sending is done by others.
 
     Attributes:
@@ -40,7 +62,7 @@ class Outbox:
         """Send with ``append`` (of :class:`telemetry.blocklog.protocol.BlockLog`), so many at once; 0 sends itself."""
         self._append = append
         self._timings = timings
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes: dict[int, _Lane[_S]] = {}
         self._executor: Executor = ThreadPoolExecutor(senders, "edgepath-send") if senders else _AtOnce()
         self._most_under_way = max(1, senders)
         self.landed_blocks = 0
@@ -49,6 +71,11 @@ class Outbox:
 
     def __len__(self) -> int:
         return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How large the blocks are that have not landed."""
+        return sum(len(each.block.arrow) for lane in self._lanes.values() for each in lane.waiting if each.block)
 
     def waiting(self, partition: int) -> int:
         """How many batches of a partition have not landed."""
@@ -59,9 +86,9 @@ class Outbox:
         lane = self._lanes.get(partition)
         return lane.waiting[-1].resume_offset if lane and lane.waiting else -1
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: _S) -> None:
         """Send ``batch`` when its turn comes."""
-        self._lanes.setdefault(batch.partition, _Lane()).waiting.append(batch)
+        self._lanes.setdefault(batch.partition, _Lane[_S]()).waiting.append(batch)
 
     def forget(self, partition: int) -> None:
         """Drop what waits for a partition that is no longer ours: its next owner makes it again.
@@ -70,7 +97,7 @@ class Outbox:
         """
         self._lanes.pop(partition, None)
 
-    def send(self, now: float, landed: Callable[[Batch], None], lost: Callable[[int], None]) -> None:
+    def send(self, now: float, landed: Callable[[_S], None], lost: Callable[[int], None]) -> None:
         """See what has become of what was under way, and send what can be sent.
 
         Args:
@@ -99,7 +126,7 @@ class Outbox:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _see(  # noqa: PLR0911 - each return is one thing that can be seen
-        self, partition: int, now: float, landed: Callable[[Batch], None], lost: Callable[[int], None]
+        self, partition: int, now: float, landed: Callable[[_S], None], lost: Callable[[int], None]
     ) -> bool:
         """One step of one partition; whether there may be another one now."""
         lane = self._lanes.get(partition)
@@ -143,7 +170,7 @@ class Outbox:
         self._append(block)
         return time.monotonic() - begun
 
-    def _failed(self, lane: _Lane, error: Exception, now: float) -> None:
+    def _failed(self, lane: _Lane[_S], error: Exception, now: float) -> None:
         self.failures += 1
         if not self.trouble:
             _log.error("a block cannot be stored, and is tried again until it is: %s", error)

@@ -1,9 +1,7 @@
 """The loop: feed -> engine -> log of blocks -> commit."""
 
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass, replace
 
@@ -14,19 +12,18 @@ from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
 from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
-from telemetry.feeds.base import Feed, Record, RecordBatch
+from telemetry.feeds.base import Feed, RecordBatch
 from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.otlp.redaction import scrub
 from telemetry.observe.model import NoTimings, Timings
 from telemetry.pipeline.encodings import in_protobuf
+from telemetry.pipeline.loop import Loop
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.pipeline.settings import PipelineSettings
-from telemetry.redaction import redact_text
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
-_TROUBLED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ class Status:
     trouble: str
 
 
-class Pipeline:
-    """Moves records of one feed into one store. :meth:`step` and :meth:`run` belong to one thread."""
+class Pipeline(Loop):
+    """Moves spans of one feed into one store. :meth:`step` and :meth:`run` belong to one thread."""
 
     def __init__(
         self,
@@ -87,7 +84,7 @@ class Pipeline:
             wall_ms: the wall clock.
             monotonic: a clock in seconds for waiting.
         """
-        self._feed = feed
+        super().__init__(feed, scrub)
         self._settings = settings
         self._timings = timings or NoTimings()
         self._wall_ms = wall_ms
@@ -95,9 +92,7 @@ class Pipeline:
         self._past = StoredPast(store, topic)
         self._log = BlockLog(SqlLogTables(store, PATHS, topic))
         self._engine = Engine(settings.engine, topic=topic, past=self._past)
-        self._outbox = Outbox(self._log.append, self._timings, senders=settings.senders)
-        self._committed: dict[int, int] = {}
-        self._to_commit: dict[int, int] = {}
+        self._outbox: Outbox[Batch] = Outbox(self._log.append, self._timings, senders=settings.senders)
         self._landed_block: dict[int, int] = {}
         self._close_due: dict[int, float] = {}
         self._flush_due = 0.0
@@ -105,8 +100,6 @@ class Pipeline:
         self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
         self._polled: list[RecordBatch] = []
         self._polled_bytes = 0
-        self._rejected: deque[tuple[Record, str]] = deque()
-        self._trouble = ""
         self._lag = 0
         self._fenced = self._pauses = self._rounds = 0
 
@@ -131,18 +124,6 @@ class Pipeline:
             trouble=outbox.trouble or self._trouble,
         )
 
-    def run(self, stop: threading.Event) -> None:
-        """Step until ``stop`` is set. What cannot be reached is tried again; nothing ends the loop but ``stop``."""
-        while not stop.is_set():
-            try:
-                self.step()
-                self._trouble = ""
-            except EdgepathError as error:
-                if not self._trouble:
-                    _log.error("the pipeline waits: %s", error)
-                self._trouble = str(error)
-                stop.wait(_TROUBLED_SECONDS)
-
     def step(self) -> int:
         """One round; returns how many records came in.
 
@@ -158,7 +139,7 @@ class Pipeline:
             raise
         s = self._settings
         self._note_whether_full()
-        room = 0 if self._engine.full else max(0, s.flush_bytes - self._polled_bytes)
+        room = 0 if self._engine.full else max(0, s.flush_bytes - self._polled_bytes - self._rejected_bytes)
         came = self._poll(s.poll_seconds if room else 0.0, room)
         now = self._monotonic()
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
@@ -244,11 +225,11 @@ class Pipeline:
     def _forget(self, partition: int) -> None:
         self._engine.forget(partition)
         self._outbox.forget(partition)
-        for known in (self._committed, self._to_commit, self._landed_block, self._close_due):
+        self._forget_offsets(partition)
+        for known in (self._landed_block, self._close_due):
             known.pop(partition, None)
         self._polled = [b for b in self._polled if b.partition != partition]
         self._polled_bytes = sum(b.size for b in self._polled)
-        self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
 
     def _note_whether_full(self) -> None:
         full = self._engine.full
@@ -280,15 +261,6 @@ class Pipeline:
         if self._polled:
             self._rejected += self._engine.ingest(self._polled)
             self._polled, self._polled_bytes = [], 0
-
-    def _put_aside(self) -> None:
-        """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
-        while self._rejected:
-            record, reason = self._rejected[0]
-            reason = redact_text(reason)
-            self._feed.reject(replace(record, value=scrub(record.value)), reason)
-            _log.error("a record that cannot be decoded was put aside: %s", reason)
-            self._rejected.popleft()
 
     def _close(self, busy: Set[int], now: float, *, last: bool = False) -> None:
         """Close what is due; for the partitions that are not ``busy``, quiet time passes by the wall clock."""
@@ -322,18 +294,7 @@ class Pipeline:
         if batch.block is not None:
             self._landed_block[batch.partition] = batch.block.number
             self._timings.fresh(max(0, self._wall_ms() - batch.arrived_ms) / 1000)
-        if batch.resume_offset > self._committed.get(batch.partition, 0):
-            self._to_commit[batch.partition] = batch.resume_offset
-
-    def _commit(self) -> None:
-        if self._rejected or not self._to_commit:
-            return
-        self._feed.commit(self._to_commit)
-        # A group that is rebalancing takes no offsets, and a partition that is idle from now on has no other ones to come.
-        stands = self._feed.assigned()
-        done = {p: offset for p, offset in self._to_commit.items() if stands.get(p, 0) >= offset}
-        self._committed.update(done)
-        self._to_commit = {p: offset for p, offset in self._to_commit.items() if p in stands and p not in done}
+        self._stored(batch.partition, batch.resume_offset)
 
     def _lost(self, partition: int) -> None:
         """Another writer has the partition, though the feed has not told us: begin anew with it, if it is still ours."""

@@ -1,7 +1,8 @@
 """How the loop runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from telemetry.engine.metrics import MetricSettings
 from telemetry.engine.settings import EngineSettings
 
 
@@ -26,3 +27,28 @@ class PipelineSettings:
     blocks_per_second: float = 16.0
     max_waiting_batches: int = 2
     senders: int = 4
+
+
+@dataclass(frozen=True)
+class MetricPipelineSettings:
+    """Settings of the loop of metrics.
+
+    Attributes:
+        metrics: what is taken of a metric.
+        flush_seconds: how often points are stored. Senders send every 10 to 60 s: nobody waits for them.
+        flush_bytes: they are stored earlier when so much came in; no more is held undecoded.
+        poll_seconds: how long to wait for records at a time.
+        blocks_per_second: with many partitions each is stored less often, so that there are no more blocks than these.
+        max_waiting_batches: when as many batches of a partition wait for the store, no more of it are made.
+        max_waiting_bytes: when blocks of so many bytes wait for the store, nothing more is taken in.
+        senders: how many blocks are sent at once, each of another partition; 0 sends in the loop itself.
+    """
+
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    flush_seconds: float = 5.0
+    flush_bytes: int = 4 * 1024 * 1024
+    poll_seconds: float = 0.5
+    blocks_per_second: float = 4.0
+    max_waiting_batches: int = 2
+    max_waiting_bytes: int = 64 * 1024 * 1024
+    senders: int = 2

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from telemetry import vocabulary as v
 from telemetry.sdk import django, http, log, setup
-from telemetry.sdk.inbound import MARK, ROUTE, Inbound
+from telemetry.sdk.inbound import MARK, ROUTE, TENANT, Inbound
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -126,6 +126,10 @@ class _Exchange(Inbound):
         if kind == "http.response.trailers":
             return not message.get("more_trailers", False)
         return kind == "http.response.pathsend" and not self._trailers
+
+    def _tenant(self) -> str | None:
+        left = self._scope.get(TENANT)
+        return left if isinstance(left, str) else None
 
     def _route(self) -> str | None:
         return _route(self._scope, self._root_path)

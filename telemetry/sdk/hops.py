@@ -32,6 +32,7 @@ class Hop(Recording):
         method: str | None = None,
         target: str | None = None,
         route: str | None = None,
+        tenant: str | None = None,
         headers: propagation.Headers | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
@@ -42,7 +43,11 @@ class Hop(Recording):
             http.put_target(own, target)
         self._headers = headers
         self._load: http.Attributes | None = None
-        super().__init__(own, route)
+        super().__init__(own, route, tenant)
+
+    def tenant(self, tenant: str) -> None:
+        """Record on whose behalf the request came (a merchant, an account), once that is known."""
+        self._tenant = tenant
 
     def route(self, route: str) -> None:
         """Record the route template (``/v1/customers/{id}``), once it is known."""
@@ -94,7 +99,7 @@ class Hop(Recording):
         name = self._given or (None if self._method else getattr(function, "__qualname__", None))
 
         def fresh() -> Hop:
-            one = Hop(name, route=self._route, headers=self._headers, attributes=self._attributes)
+            one = Hop(name, route=self._route, tenant=self._tenant, headers=self._headers, attributes=self._attributes)
             one._method = self._method
             return one
 
@@ -126,6 +131,7 @@ def hop(
     method: str | None = None,
     target: str | None = None,
     route: str | None = None,
+    tenant: str | None = None,
     headers: propagation.Headers | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Hop: ...
@@ -137,6 +143,7 @@ def hop(
     method: str | None = None,
     target: str | None = None,
     route: str | None = None,
+    tenant: str | None = None,
     headers: propagation.Headers | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Hop | Callable[P, R]:
@@ -155,6 +162,7 @@ def hop(
         method: HTTP method. With one, the hop counts in the request metrics (in tier ``client`` its attempts do).
         target: URL, ``host[:port]`` or path of the request; its query string and user part are not kept.
         route: low-cardinality template of the path; :meth:`Hop.route` sets it later.
+        tenant: on whose behalf it came: an id, never a name or an address; :meth:`Hop.tenant` sets it later.
         headers: inbound headers with the caller's trace context and baggage; without, the current context is the parent.
         attributes: further span attributes.
 
@@ -163,7 +171,9 @@ def hop(
     if callable(name):
         return Hop()(name)
     try:
-        return Hop(name, method=method, target=target, route=route, headers=headers, attributes=attributes)
+        return Hop(
+            name, method=method, target=target, route=route, tenant=tenant, headers=headers, attributes=attributes
+        )
     except Exception as failure:  # noqa: BLE001 - a request must not fail because its description is odd
         log.internal("hop()", failure)
         return Hop()

@@ -20,6 +20,9 @@ MARK: Final = "edgepath.hop"
 ROUTE: Final = "edgepath.route"
 """Key in a scope or environ under which a framework or an application may leave its route's template."""
 
+TENANT: Final = v.TENANT[0]
+"""Key in a scope or environ under which an application may leave on whose behalf a request came."""
+
 
 class Inbound:
     """A SERVER span, current from its beginning on, and the request metrics."""
@@ -49,6 +52,10 @@ class Inbound:
 
     def _route(self) -> str | None:
         """The template of the route that the framework matched; ``None`` if it left none."""
+        raise NotImplementedError
+
+    def _tenant(self) -> str | None:
+        """What the application left under :data:`TENANT`; ``None`` if it left nothing."""
         raise NotImplementedError
 
     def _stop(self) -> None:
@@ -87,7 +94,8 @@ class Inbound:
         if error is not None:
             late[v.ERROR_TYPE[0]] = error
         if span.is_recording():
-            span.set_attributes(late)
+            tenant = self._tenant()
+            span.set_attributes(late if tenant is None else {**late, TENANT: tenant})
             if route is not None:
                 span.update_name(f"{self._word} {route}")
             if error is not None:

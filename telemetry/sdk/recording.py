@@ -34,12 +34,14 @@ class Recording:
         "_span",
         "_started",
         "_status",
+        "_tenant",
         "_token",
     )
 
-    def __init__(self, attributes: http.Attributes, route: str | None) -> None:
+    def __init__(self, attributes: http.Attributes, route: str | None, tenant: str | None = None) -> None:
         self._attributes = attributes
         self._route = route
+        self._tenant = tenant
         self._depth = 0
         self._clear()
 
@@ -125,6 +127,8 @@ class Recording:
             if self._route:
                 span.set_attribute(v.ROUTE[0], self._route)
                 span.update_name(self._name())
+            if self._tenant:
+                span.set_attribute(v.TENANT[0], self._tenant)
             if error is not None:
                 span.set_attribute(v.ERROR_TYPE[0], error)
                 span.set_status(_ERROR)

@@ -62,6 +62,12 @@ SPAN: Final = (
         v.METHOD_ORIGINAL, "string", "hop, attempt; if it differs", "The method as it was sent, 32 characters at most."
     ),
     Row(v.ROUTE, "string", "hop; once matched", "Template of the path, mounts included: `/v1/customers/{id}`."),
+    Row(
+        v.TENANT,
+        "string",
+        "hop; if given",
+        "On whose behalf the request came: an id of a merchant or account. Of several hops the one nearest the API counts.",
+    ),
     Row(v.STATUS, "int", "hop, attempt; once answered", "The answer's status."),
     Row(
         v.ERROR_TYPE,

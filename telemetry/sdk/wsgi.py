@@ -10,7 +10,7 @@ from opentelemetry import context as otel_context
 
 from telemetry import vocabulary as v
 from telemetry.sdk import django, http, log
-from telemetry.sdk.inbound import MARK, ROUTE, Inbound
+from telemetry.sdk.inbound import MARK, ROUTE, TENANT, Inbound
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -118,6 +118,10 @@ class _Exchange(Inbound):
     def context(self) -> otel_context.Context:
         """The span's."""
         return self._context
+
+    def _tenant(self) -> str | None:
+        left = self._environ.get(TENANT)
+        return left if isinstance(left, str) else None
 
     def _route(self) -> str | None:
         if isinstance(left := self._environ.get(ROUTE), str):

@@ -10,6 +10,7 @@ REQUEST_PATHS: Final = "request_paths"
 PATH_1M: Final = "path_1m"
 HOP_1M: Final = "hop_1m"
 SLI_1M: Final = "sli_1m"
+SLI_VIEWS: Final = "sli_views"
 LATE_SPANS: Final = "late_spans"
 CORRECTIONS: Final = "corrections"
 PATH_LOG: Final = "path_log"
@@ -20,6 +21,9 @@ DEDUPLICATION_WINDOW: Final = 50_000
 """How many blocks each table remembers the tokens of; stands in the migrations as well."""
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\n\((.*?)\n\)\nENGINE", re.DOTALL)
+_ADDED = re.compile(
+    r"\bADD COLUMN IF NOT EXISTS (\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|TTL|AFTER)\b[^\n]*)?$", re.MULTILINE
+)
 _COLUMN = re.compile(r"^ {4}(\w+)\s+(.+?)(?:\s+(?:COMMENT|CODEC|DEFAULT|ALIAS|TTL)\b.*)?,?$")
 _ALIAS = re.compile(r"^ {4}(\w+)\s.*\bALIAS\b", re.MULTILINE)
 _NESTED = re.compile(r"^ {4}(\w+) Nested\n {4}\((.*?)\n {4}\),?$", re.DOTALL | re.MULTILINE)
@@ -64,11 +68,17 @@ def columns(table: str) -> Mapping[str, str]:
     Raises:
         KeyError: no migration creates that table.
     """
+    found: dict[str, str] = {}
     for _, _, sql in migrations():
         for name, body in _TABLE.findall(sql):
             if name == table:
-                return _columns(body)
-    raise KeyError(table)
+                found |= _columns(body)
+        for statement in statements(sql):
+            if statement.startswith(f"ALTER TABLE {table}\n"):
+                found |= {name: kind.removesuffix(",") for name, kind in _ADDED.findall(statement)}
+    if not found:
+        raise KeyError(table)
+    return found
 
 
 @cache

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -138,7 +138,14 @@ class Setup:
 
 @contextlib.contextmanager
 def consuming(
-    servers: Servers, folder: Path, load: Load, *, partitions: int, consumers: int = 1, arguments: Sequence[str] = ()
+    servers: Servers,
+    folder: Path,
+    load: Load,
+    *,
+    partitions: int,
+    consumers: int = 1,
+    arguments: Sequence[str] = (),
+    before: Callable[[Store, str], int] | None = None,
 ) -> Iterator[Setup]:
     """Consumers that have consumed: their imports, their compiled code and the taking over of partitions are behind them.
 
@@ -149,12 +156,14 @@ def consuming(
         partitions: of the topic.
         consumers: how many processes.
         arguments: more of them for ``edgepath consume``.
+        before: fills the tables of that store, for that topic, before a consumer starts; returns how many paths.
     """
     with contextlib.ExitStack() as parts:
         url = parts.enter_context(servers.database())
         topic = servers.topic(partitions)
         with contextlib.closing(ServerStore(ServerAddress.parse(url))) as store:
             with_slos(store)
+            there = before(store, topic) if before else 0
         started = []
         for nth in range(consumers):
             process = start(servers, url, topic, folder / f"{topic}-{nth}.log", arguments)
@@ -162,6 +171,7 @@ def consuming(
             started.append(process)
         setup = Setup(servers, url, topic, partitions, started)
         parts.callback(setup.store.close)
+        setup.traces = there
         for process in started:
             process.wait_ready(lambda process=process: "Ctrl-C" in process.tail(), 60)  # type: ignore[misc]
         setup.write(load, partitions if load.name == "batch" else 1)

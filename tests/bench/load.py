@@ -87,13 +87,18 @@ class Load:
         cut = workload.cut(name, rnd, traces)
         self.templates = [Template.of(spans, numbers) for spans in cut]
 
-    def messages(self, copies: int, partitions: int, now_ns: int) -> Iterator[tuple[int, bytes | None, bytes]]:
+    def messages(
+        self, copies: int, partitions: int, now_ns: int, *, just_ended: int = 0
+    ) -> Iterator[tuple[int, bytes | None, bytes]]:
         """Partition, key and value of each message.
 
         A copy of the shape ``batch`` is written to one partition, in turn, as many copies as there are partitions side by side;
-        messages of the shape ``keyed`` go where their keys belong. The first trace of each copy begins at ``now_ns``.
+        messages of the shape ``keyed`` go where their keys belong. The first trace of each copy begins at ``now_ns``; with
+        ``just_ended``, its traces end one after the other in so many ns before ``now_ns``.
         """
         later = np.full(self.traces, now_ns - self.first_ns)
+        if just_ended:
+            later = now_ns - just_ended * np.arange(self.traces)[::-1] // self.traces - self.ends_ns
         if self.name == "keyed":
             for _ in range(copies):
                 key = self._keys.randbytes(16)

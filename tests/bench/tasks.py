@@ -18,6 +18,7 @@ class Task:
         rounds: how often it runs, at most.
         seconds: longest time for one run.
         servers: whether it needs a Kafka and a ClickHouse server.
+        asked: it is long, and runs only where ``ONLY`` names it itself.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Task:
     rounds: int = 3
     seconds: float = 90.0
     servers: bool = False
+    asked: bool = False
 
     @property
     def part(self) -> str:
@@ -38,6 +40,10 @@ TASKS: Final = (
     Task("consumer.batch", "consumer:batch", needs=("plain",), seconds=300, servers=True),
     Task("consumer.keyed", "consumer:keyed", needs=("plain",), seconds=300, servers=True),
     Task("consumer.two", "consumer:two", seconds=300, servers=True),
+    Task("consumer.fresh", "steady:fresh", rounds=1, seconds=240, servers=True),
+    Task("consumer.history", "growth:history", rounds=1, seconds=600, servers=True),
+    Task("consumer.partitions", "growth:partitions", rounds=1, seconds=600, servers=True),
+    Task("consumer.flat", "steady:flat", rounds=1, seconds=900, servers=True, asked=True),
     Task("embedded.batch", "embedded:batch"),
     Task("embedded.keyed", "embedded:keyed"),
     Task("engine", "engine:run"),
@@ -65,6 +71,21 @@ RATIOS: Final = (
         "consumer.keyed.spans_per_cpu_second",
         "plain.keyed.rows.spans_per_cpu_second",
     ),
+    Ratio("consumer.history_10x.vs_1x", "consumer.history_10x.cpu_us_per_span", "consumer.history_1x.cpu_us_per_span"),
+    Ratio(
+        "consumer.history_100x.vs_1x", "consumer.history_100x.cpu_us_per_span", "consumer.history_1x.cpu_us_per_span"
+    ),
+    Ratio(
+        "consumer.history_100x.server_vs_1x",
+        "consumer.history_100x.server_cpu_us_per_span",
+        "consumer.history_1x.server_cpu_us_per_span",
+    ),
+    Ratio(
+        "consumer.partitions_8.vs_1", "consumer.partitions_8.cpu_us_per_span", "consumer.partitions_1.cpu_us_per_span"
+    ),
+    Ratio(
+        "consumer.partitions_64.vs_1", "consumer.partitions_64.cpu_us_per_span", "consumer.partitions_1.cpu_us_per_span"
+    ),
     Ratio("sdk.asgi.vs_plain_sdk", "sdk.asgi.us_per_request", "sdk.asgi.plain_sdk.us_per_request"),
     Ratio("sdk.asgi.vs_official", "sdk.asgi.ours.us_per_request", "sdk.asgi.official.us_per_request"),
     Ratio("sdk.hop.vs_plain_sdk", "sdk.hop.us_per_span", "sdk.plain_sdk.us_per_span"),
@@ -79,11 +100,11 @@ def chosen(only: str, tasks: Sequence[Task] = TASKS) -> list[Task]:
     """
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     if not wanted:
-        return list(tasks)
+        return [task for task in tasks if not task.asked]
     by_name: Mapping[str, Task] = {task.name: task for task in tasks}
     found: set[str] = set()
     for name in wanted:
-        meant = [task for task in tasks if name in (task.name, task.part)]
+        meant = [task for task in tasks if name == task.name or (name == task.part and not task.asked)]
         if not meant:
             known = ", ".join(sorted({task.part for task in tasks} | set(by_name)))
             raise ValueError(f"ONLY={name} is no part; there are: {known}")

@@ -151,7 +151,12 @@ def _check_log(store: Store, verdict: Verdict) -> None:
         f"SELECT lower(hex(trace_id)) AS trace, version, sign, count() AS rows FROM {PATH_LOG} WHERE kind = 'path' "
         "GROUP BY trace, version, sign HAVING rows > 1"
     ).rows:
-        verdict.doubled.append(f"{trace}: version {version} with sign {sign} {count} times in {PATH_LOG}")
+        where = store.query(
+            f"SELECT DISTINCT partition, block, writer, last_offset, toString(stored) FROM {PATH_LOG} "
+            "WHERE lower(hex(trace_id)) = {trace:String} ORDER BY block",
+            {"trace": trace},
+        ).rows
+        verdict.doubled.append(f"{trace}: version {version} with sign {sign} {count} times in {PATH_LOG}: {where}")
     newest = dict(
         store.query(f"SELECT trace_hex, version FROM {REQUEST_PATHS} FINAL WHERE sign = 1 AND version > 1").rows
     )

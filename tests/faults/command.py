@@ -2,12 +2,16 @@
 
 ``python -m tests.faults.command [--stale-blocks N] [--mutant NAME] -- ARGUMENTS``
 
-A world that gives its tables a small deduplication window must tell its consumers, who trust the schema's: ``--stale-blocks``.
+Metrics are stored every second: nobody wants to wait for them here. A world that gives its tables a small deduplication window
+must tell its consumers, who trust the schema's: ``--stale-blocks``.
 """
 
 import argparse
 import sys
+from functools import partial
 
+from telemetry.app import consume
+from telemetry.pipeline.settings import MetricPipelineSettings
 from tests.faults.mutants import MUTANTS, trust_window
 
 
@@ -27,6 +31,7 @@ def main() -> None:
     parser.add_argument("--mutant", choices=MUTANTS)
     parser.add_argument("rest", nargs="*")
     arguments = parser.parse_args()
+    setattr(consume, "MetricPipelineSettings", partial(MetricPipelineSettings, flush_seconds=1.0))  # noqa: B010 - mypy
     if arguments.stale_blocks is not None:
         trust_window(arguments.stale_blocks)
     if arguments.mutant:

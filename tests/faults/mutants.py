@@ -17,7 +17,7 @@ from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
 from telemetry.errors import StoreError, UnavailableError
 from telemetry.feeds.kafka import KafkaFeed
-from telemetry.pipeline import pipeline
+from telemetry.pipeline import metrics, pipeline
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.store.server import ServerStore
@@ -45,13 +45,14 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 def trust_window(blocks: int) -> None:
     """Believe that deduplication windows remember a token for so many later blocks."""
     logs.PATHS = pipeline.PATHS = dataclasses.replace(logs.PATHS, stale_blocks=blocks)  # type: ignore[misc,attr-defined]
+    logs.METRICS = metrics.METRICS = dataclasses.replace(logs.METRICS, stale_blocks=blocks)  # type: ignore[misc,attr-defined]
 
 
 def commit_first() -> None:
     """Offsets are committed when a block is made, not when it has landed."""
 
     def make(send: Any) -> Any:
-        def sending(self: Outbox, now: float, landed: Any, lost: Any) -> None:
+        def sending(self: Outbox[Any], now: float, landed: Any, lost: Any) -> None:
             for lane in self._lanes.values():
                 for batch in lane.waiting:
                     landed(dataclasses.replace(batch, block=None))

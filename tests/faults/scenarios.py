@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from telemetry.blocklog.logs import PATHS
+from telemetry.blocklog.logs import METRICS, PATHS
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
 from telemetry.errors import UnavailableError
 from tests.faults.consumers import Consumer
+from tests.faults.points import PARTITIONS as METRIC_PARTITIONS
 from tests.faults.proxy import Connection, Moment, Trap
 from tests.faults.workload import Mix
 from tests.faults.world import Setting, World
@@ -115,7 +116,8 @@ def late_statement(world: World) -> None:
 def usurped(world: World) -> None:
     """Somebody takes partitions over in the log while Kafka's group knows nothing of it, and is not heard of again."""
     chance = world.chance
-    usurper = BlockLog(SqlLogTables(world.store, PATHS, world.topic))
+    usurper = BlockLog(SqlLogTables(world.store, PATHS, world.topic), tries=4)
+    of_metrics = BlockLog(SqlLogTables(world.store, METRICS, world.metrics_topic), tries=4)
     for _ in range(chance.randint(1, 3)):
         world.pass_time(chance.uniform(0.1, 1.5))
         partitions = chance.sample(range(world.setting.partitions), chance.randint(1, world.setting.partitions))
@@ -123,6 +125,8 @@ def usurped(world: World) -> None:
         for partition in partitions:
             with contextlib.suppress(UnavailableError):  # the one who has it writes faster than this
                 taken.append(usurper.take_over(partition).partition)
+        with contextlib.suppress(UnavailableError):
+            of_metrics.take_over(chance.randrange(METRIC_PARTITIONS))
         world.fault(f"partitions {sorted(taken)} taken over behind the group's back")
 
 

@@ -124,7 +124,8 @@ DAMAGE = {
     "a block is not in sli_1m": ("DELETE sli_1m WHERE slo = 'edge-latency'", "sli_1m"),
     "quantiles alone are wrong": (
         f"INSERT INTO path_1m ({KEYS}, total_quantiles) SELECT {KEYS}, quantilesBFloat16WeightedState"
-        f"(0.5, 0.9, 0.95, 0.99, 0.999)(toUInt64(1e12), toUInt64(1e9)) FROM path_1m WHERE paths > 0 GROUP BY {KEYS} LIMIT 1",
+        f"(0.5, 0.9, 0.95, 0.99, 0.999)(toUInt64(1e12), toUInt64(1e9)) FROM path_1m "
+        f"GROUP BY {KEYS} HAVING sum(paths) > 0 LIMIT 1",
         "path_1m",
     ),
     "a late span is gone": ("DELETE late_spans WHERE trace_id = unhex('{trace}')", "spans at first"),

@@ -1,9 +1,5 @@
 """The short set of faults, on a real Kafka and a real ClickHouse: one world, one kind of fault after the other.
 
-Kills of ClickHouse are in the long set alone: once, on a machine with seven times the load that it has processors, ``sli_1m``
-counted a few paths more than there were after them, all else being right. Why is not found out yet (seed 1; not seen again on a
-quiet machine).
-
 ``SEED=n`` chooses another seed. ``make faults`` is the long set.
 """
 
@@ -32,6 +28,7 @@ SETTING = Setting(
 ROUNDS = {
     "consumers killed and stopped": (scenarios.kill, scenarios.zombie),
     "statements late and answers lost": (scenarios.late_statement, scenarios.answer_lost, scenarios.cut_off),
+    "ClickHouse killed": (scenarios.cut, scenarios.usurped, scenarios.clickhouse_kill),
     "Kafka restarted": (scenarios.kafka_restart, scenarios.rebalance),
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from tests.faults.points import gauge
 from tests.faults.workload import Sending, Trace, Workload
 
 _log: Final = logging.getLogger(__name__)
@@ -36,18 +37,22 @@ class Sent:
 
 
 class Traffic:
-    """Sends while it is told to. Kafka may go and come: what it has not acknowledged is sent again.
+    """Sends while it is told to, a point of a metric beside each trace. Kafka may go and come: what it has not acknowledged
+    is sent again, but for metrics: of those only what lies in Kafka counts.
 
     Args:
         bootstrap: Kafka.
         topic: where the messages go.
+        metrics_topic: where those with metrics go.
         workload: what is sent.
         rate: traces a second.
     """
 
-    def __init__(self, bootstrap: str, topic: str, workload: Workload, rate: float) -> None:
+    def __init__(self, bootstrap: str, topic: str, metrics_topic: str, workload: Workload, rate: float) -> None:
         self.sent = Sent()
         self._topic = topic
+        self._metrics_topic = metrics_topic
+        self._points = 0
         self._workload = workload
         self._rate = rate
         self._producer: Any = KafkaProducer(
@@ -106,6 +111,21 @@ class Traffic:
             self.sent.poison += [one.value for one in poison]
             for sending in (*trace.sendings, *poison):
                 heapq.heappush(self._due, (now + sending.after, next(self._order), sending))
+        self._points += 1
+        for value in (gauge(self._points, time.time_ns()), *(one.value for one in poison)):
+            self._send_metrics(value)
+
+    def _send_metrics(self, value: bytes) -> None:
+        with self._lock:
+            self._unanswered += 1
+        try:
+            self._producer.send(self._metrics_topic, value).add_both(self._answered)
+        except KafkaError:
+            self._answered(None)
+
+    def _answered(self, _: object) -> None:
+        with self._lock:
+            self._unanswered -= 1
 
     def _send_due(self, now: float) -> None:
         while True:

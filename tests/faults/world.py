@@ -21,7 +21,9 @@ from telemetry.store.address import ServerAddress
 from telemetry.store.server import ServerStore
 from tests.faults.checker import Verdict, arrived, check, missing_poison
 from tests.faults.command import command
-from tests.faults.consumers import EDGEPATH, Consumer, Exit, Link
+from tests.faults.consumers import Consumer, Exit, Link
+from tests.faults.points import PARTITIONS as METRIC_PARTITIONS
+from tests.faults.points import differences, everything_in
 from tests.faults.servers import Servers
 from tests.faults.traffic import Traffic
 from tests.faults.workload import Mix, Workload
@@ -63,7 +65,7 @@ class Setting:
     @property
     def command(self) -> Sequence[str | Path]:
         """How a consumer is started, without its arguments."""
-        return command(self.stale_blocks, self.mutant) if self.stale_blocks or self.mutant else (EDGEPATH,)
+        return command(self.stale_blocks, self.mutant)
 
 
 class World:
@@ -73,7 +75,7 @@ class World:
         chance: decides what breaks when.
         servers, traffic, consumers, store: the parts.
         directory: where the logs are.
-        topic: its name, which is the group's as well.
+        topic, metrics_topic: their names, which are the groups' as well.
         faults: how many were done so far.
         exits: consumers that ended without being told to.
         problems: what a case saw that must not be, a line each.
@@ -90,6 +92,7 @@ class World:
         self._folders: dict[str, Path] = {}
         self.consumers: list[Consumer] = []
         self.topic = f"faults-{uuid.uuid4().hex[:10]}"
+        self.metrics_topic = f"{self.topic}-metrics"
         self._numbers = itertools.count(1)
         self._parts = contextlib.ExitStack()
         self.directory = servers.directory / self.topic
@@ -101,6 +104,7 @@ class World:
         with contextlib.ExitStack() as parts:
             self.directory.mkdir(parents=True)
             self.servers.kafka.create_topic(self.topic, self.setting.partitions)
+            self.servers.kafka.create_topic(self.metrics_topic, METRIC_PARTITIONS)
             url = parts.enter_context(_forgiving(database(self.servers.clickhouse.url)))
             address = ServerAddress.parse(url)
             self._database = address.database
@@ -116,7 +120,9 @@ class World:
             self.data_folders()
             if self.setting.window is not None:
                 self.set_window(self.setting.window)
-            self.traffic = Traffic(self.servers.kafka.bootstrap, self.topic, self._workload, self.setting.rate)
+            self.traffic = Traffic(
+                self.servers.kafka.bootstrap, self.topic, self.metrics_topic, self._workload, self.setting.rate
+            )
             parts.callback(self.traffic.close)
             parts.callback(self._end_consumers)
             for _ in range(self.setting.consumers):
@@ -139,6 +145,7 @@ class World:
             *(*s.command, "consume", "--kafka", self.servers.kafka.bootstrap, "--topic", self.topic),
             *("--group", self.topic, "--grace", f"{s.grace:g}", "--complete-grace", f"{s.complete_grace:g}"),
             *("--session-timeout", f"{s.session_timeout:g}"),
+            *("--metrics-topic", self.metrics_topic, "--metrics-group", self.metrics_topic),
         )
         url = self.servers.url(self._database, link.native.port, link.http.port)
         env = {"EDGEPATH_CLICKHOUSE": url, "PYTHONUNBUFFERED": "1"}
@@ -218,7 +225,12 @@ class World:
         if not settled:
             verdict.different.append(f"not all that was sent was stored and committed in time ({self._progress()})")
         if self.traffic.sent.poison:
-            verdict.different += missing_poison(self.traffic.sent, self._dead_letters())
+            verdict.different += missing_poison(self.traffic.sent, self._dead_letters(self.topic))
+        verdict.different += differences(
+            self.store,
+            everything_in(self.servers.kafka.bootstrap, self.metrics_topic),
+            self._dead_letters(self.metrics_topic),
+        )
         verdict.different += self.problems
         verdict.different += [
             f"{one.name} ended by itself with {one.code}: ...{one.said[-600:]}" for one in self.exits if one.was_ready
@@ -249,7 +261,7 @@ class World:
             if arrived(self.store) != (len(sent), sum(trace.path.spans for trace in sent)):
                 time.sleep(0.2)
                 return False
-            return self._committed() == self._ends()
+            return all(self._committed(topic) == self._ends(topic) for topic in (self.topic, self.metrics_topic))
         except (EdgepathError, KafkaError):
             return False
 
@@ -260,7 +272,11 @@ class World:
             return str(error)
         sent = self.traffic.sent.traces.values()
         try:
-            behind = {p: (self._committed().get(p, 0), end) for p, end in sorted(self._ends().items())}
+            behind = {
+                f"{topic} {p}": (self._committed(topic).get(p, 0), end)
+                for topic in (self.topic, self.metrics_topic)
+                for p, end in sorted(self._ends(topic).items())
+            }
             offsets = ", ".join(f"{p}: {done} of {end}" for p, (done, end) in behind.items() if done != end)
         except KafkaError as error:
             offsets = str(error)
@@ -269,32 +285,22 @@ class World:
             f"offsets not committed: {offsets or 'none'}"
         )
 
-    def _committed(self) -> dict[int, int]:
+    def _committed(self, topic: str) -> dict[int, int]:
         with self._admin() as admin:
-            offsets = admin.list_group_offsets([self.topic])[self.topic]
-        return {place.partition: told.offset for place, told in offsets.items() if place.topic == self.topic}
+            offsets = admin.list_group_offsets([topic])[topic]
+        return {place.partition: told.offset for place, told in offsets.items() if place.topic == topic}
 
-    def _ends(self) -> dict[int, int]:
-        places = [TopicPartition(self.topic, partition) for partition in range(self.setting.partitions)]
+    def _ends(self, topic: str) -> dict[int, int]:
+        partitions = self.setting.partitions if topic == self.topic else METRIC_PARTITIONS
+        places = [TopicPartition(topic, partition) for partition in range(partitions)]
         with contextlib.closing(KafkaConsumer(bootstrap_servers=self.servers.kafka.bootstrap)) as consumer:
             return {place.partition: end for place, end in consumer.end_offsets(places).items() if end}
 
     def _admin(self) -> Any:
         return KafkaAdminClient(bootstrap_servers=self.servers.kafka.bootstrap, bootstrap_timeout_ms=3000)
 
-    def _dead_letters(self) -> list[bytes]:
-        consumer: Any = KafkaConsumer(bootstrap_servers=self.servers.kafka.bootstrap, consumer_timeout_ms=5000)
-        with contextlib.closing(consumer):
-            places = [
-                TopicPartition(f"{self.topic}.dead", n)
-                for n in consumer.partitions_for_topic(f"{self.topic}.dead") or ()
-            ]
-            if not places:
-                return []
-            missing = sum(consumer.end_offsets(places).values())
-            consumer.assign(places)
-            consumer.seek_to_beginning(*places)
-            return [message.value for message in itertools.islice(consumer, missing)]
+    def _dead_letters(self, topic: str) -> list[bytes]:
+        return [message.value for message in everything_in(self.servers.kafka.bootstrap, f"{topic}.dead")]
 
 
 @contextlib.contextmanager

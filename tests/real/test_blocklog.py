@@ -5,6 +5,7 @@ import itertools
 import random
 import socket
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from functools import partial
 
 import pytest
 
+from alerts.sli_views import sync
+from alerts.slos import Slo, load
 from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.model import Block, Lease
 from telemetry.blocklog.protocol import BlockLog
@@ -275,7 +278,7 @@ class Appender:
                 return
 
 
-def in_agreement(store: Store, appenders: Sequence[Appender]) -> int:
+def in_agreement(store: Store, appenders: Sequence[Appender], slos: Sequence[Slo] = ()) -> int:
     """Check that the tables follow the log, and the log what the appenders were told; how many paths there are."""
     log_of(store).take_over(0)  # drives the last block
     ids = {
@@ -290,7 +293,7 @@ def in_agreement(store: Store, appenders: Sequence[Appender]) -> int:
     writers = store.query("SELECT block FROM path_log GROUP BY block HAVING uniqExact(writer) > 1").rows
     assert writers == []
     assert sums(store) == (len(found), 2.0 * len(found), 2.0 * len(found))
-    assert differing(verified(store, slos=())) == {}
+    assert differing(verified(store, slos=slos)) == {}
     return len(found)
 
 
@@ -317,7 +320,9 @@ def reached(appenders: Sequence[Appender], goal: int) -> bool:
 @pytest.mark.timeout(180)
 def test_the_server_is_killed_again_and_again(own_clickhouse: ClickHouseServer) -> None:
     """SIGKILL while two processes append; what was acknowledged is there, in all tables, and nothing is there twice."""
-    store = opened(own_clickhouse.url)
+    store, slos = opened(own_clickhouse.url), load()
+    for now in (time.time() - 3600, time.time()):  # their cut lies in the past
+        sync(store, slos, 60, now)
     chance, ids, give_up = random.Random(5), itertools.count(1), threading.Event()
     appenders = [Appender(store, ids, seed) for seed in (1, 2)]
     with ThreadPoolExecutor(2) as pool:
@@ -330,7 +335,24 @@ def test_the_server_is_killed_again_and_again(own_clickhouse: ClickHouseServer) 
         give_up.set()
         for each in done:
             each.result(60)
-    assert in_agreement(store, appenders) > 40
+    assert in_agreement(store, appenders, slos) > 40
+    store.close()
+
+
+def test_a_block_driven_again_after_a_restart_counts_once(own_clickhouse: ClickHouseServer) -> None:
+    """In every roll-up and SLI, whatever its views have been through since they were made."""
+    store, slos = opened(own_clickhouse.url), load()
+    for now in (time.time() - 3600, time.time()):
+        sync(store, slos, 60, now)
+    lease = log_of(store).take_over(0)
+    log_of(store).append(block_of(lease, lease.next_number, [path(n) for n in range(1, 6)]))
+    own_clickhouse.kill()
+    own_clickhouse.start()
+    log_of(store).take_over(0)
+    assert store.query("SELECT slo, sum(total_paths) FROM sli_1m GROUP BY slo ORDER BY slo").rows == [
+        (slo.name, 5) for slo in sorted(slos, key=lambda slo: slo.name)
+    ]
+    assert differing(verified(store, slos=slos)) == {}
     store.close()
 
 

@@ -47,7 +47,7 @@ def insert(
 ) -> None:
     """Insert rows, from ``first`` on, with a token."""
     client.execute(
-        f"INSERT INTO t SELECT number + {first}, {writer} FROM numbers({rows})",
+        f"INSERT INTO t (x, writer) SELECT number + {first}, {writer} FROM numbers({rows})",
         settings={**DEDUPLICATE, "insert_deduplication_token": token, **settings},
     )
 
@@ -213,6 +213,38 @@ class TestTokens:
         for _ in range(2):
             client.execute("INSERT INTO t SELECT * FROM t", settings={**DEDUPLICATE, "insert_deduplication_token": "a"})
             assert (count(client), totals(client)) == (10, 10)
+
+    def test_a_view_that_was_altered_is_another_one(self, own_clickhouse: ClickHouseServer) -> None:
+        """Even by a comment; and a third one after the server's next start. Its tables may be altered."""
+        before = connect(own_clickhouse.url)
+        create(before, window=10, view_window=10)
+        insert(before, "a")
+        for table in ("t", "totals"):
+            before.execute(f"ALTER TABLE {table} MODIFY COMMENT 'x'")
+        before.execute("ALTER TABLE t ADD COLUMN y UInt8")
+        statement = "INSERT INTO t (x, writer) SELECT x, writer FROM t"
+        again = {**DEDUPLICATE, "insert_deduplication_token": "a"}
+        before.execute(statement, settings=again)
+        assert (count(before), totals(before)) == (10, 10)
+        before.execute("ALTER TABLE v MODIFY COMMENT 'x'")
+        before.execute(statement, settings=again)
+        assert (count(before), totals(before)) == (10, 20)
+        insert(before, "b", first=10)
+        own_clickhouse.kill()
+        own_clickhouse.start()
+        after = connect(own_clickhouse.url)
+        after.execute(
+            "INSERT INTO t (x, writer) SELECT x, writer FROM t WHERE x >= 10",
+            settings={**again, "insert_deduplication_token": "b"},
+        )
+        assert (count(after), totals(after)) == (20, 40)
+
+    def test_a_view_that_was_renamed_is_another_one(self, client: Client) -> None:
+        create(client, window=10, view_window=10)
+        insert(client, "a")
+        client.execute("RENAME TABLE v TO w")
+        insert(client, "a")
+        assert (count(client), totals(client)) == (10, 20)
 
 
 class TestWhatIsPinned:

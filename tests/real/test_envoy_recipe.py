@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,10 +11,13 @@ import httpx
 import pytest
 
 from telemetry.demo import envoy as demo
-from telemetry.vocabulary import SpanKind
+from telemetry.engine.metrics import MetricDecoder, MetricSettings
+from telemetry.feeds.base import Record
+from telemetry.vocabulary import ENVOY_LISTENER, ENVOY_REQUESTS, SpanKind
 from tests.real.parts import envoy
 from tests.real.parts.otlp_collector import Collector
 from tests.real.parts.processes import Process, free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
 
@@ -52,6 +56,7 @@ def config(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
     text = RECIPE.read_text()
     for there, here in (
         ("0.0.0.0, port_value: 10000", f"127.0.0.1, port_value: {port}"),
+        ("stats_flush_interval: 30s", "stats_flush_interval: 1s"),
         ("gateway.internal, port_value: 8080", f"127.0.0.1, port_value: {api.server_port}"),
         ("otelcol.internal, port_value: 4317", f"{collector.address.host}, port_value: {collector.address.port}"),
     ):
@@ -83,6 +88,9 @@ def test_it_sends_what_paths_are_made_of(config: tuple[Path, int], collector: Co
         headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
         answer = httpx.get(f"{url}/v1/balance", headers=headers)
         inbound, outbound = collector.wait_for(TRACE, 2)
+        wait_until(
+            lambda: counted(collector).get(("production", "edge", "fra", "edge", "cumulative", True), 0.0) >= 2, 20
+        )
     finally:
         process.stop()
     assert [one.place for one in (inbound, outbound)] == [("edge", SpanKind.SERVER), ("edge", SpanKind.CLIENT)]
@@ -99,6 +107,21 @@ def test_it_sends_what_paths_are_made_of(config: tuple[Path, int], collector: Co
     assert {key: inbound.resource.get(key) for key in wanted} == wanted
     assert inbound.attributes["response_flags"] == "-"
     assert inbound.attributes["http.status_code"] == "200"
+
+
+def counted(collector: Collector) -> dict[tuple[object, ...], float]:
+    """What Envoy has counted of requests, as it would be stored; the newest values."""
+    now = time.time_ns() // 1_000_000
+    records = [Record(0, number, now, body) for number, body in enumerate(collector.metrics)]
+    return {
+        (
+            *(row[name] for name in ("environment", "tier", "pop")),
+            dict(row["attributes"])[ENVOY_LISTENER],
+            *(row[name] for name in ("temporality", "is_monotonic")),
+        ): row["value"]
+        for row in MetricDecoder(MetricSettings()).decode(records).rows.to_pylist()
+        if row["metric"] == ENVOY_REQUESTS
+    }
 
 
 def _answers(url: str) -> bool:

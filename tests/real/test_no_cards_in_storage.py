@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from telemetry.demo.kafka_broker import KafkaBroker
@@ -29,6 +30,7 @@ EDGEPATH = Path(sys.executable).with_name("edgepath")
 TRIED = [(number, disguise(number)) for disguise in DISGUISES.values() for number in NUMBERS[::54]]
 STORED = (
     "http.route",
+    "edgepath.tenant",
     "url.path",
     "http.request.method",
     "client.address",
@@ -44,7 +46,7 @@ from pathlib import Path
 from {open_store.__module__} import open_store
 store = open_store(data_dir=Path(sys.argv[1]))
 rows = []
-for table in ("request_paths", "late_spans"):
+for table in ("request_paths", "late_spans", "metric_points"):
     rows += [str(row) for row in store.query(f"SELECT * FROM {{table}}").rows]
 print(json.dumps(rows))
 """
@@ -83,6 +85,21 @@ def request(hidden: str) -> bytes:
     return made.SerializeToString()
 
 
+def points(hidden: str) -> bytes:
+    """A metric with ``hidden`` wherever OTLP has text for one."""
+    made = ExportMetricsServiceRequest()
+    resource = made.resource_metrics.add()
+    for name in ("service.name", "edgepath.pop", "service.instance.id"):
+        resource.resource.attributes.add(key=name).value.string_value = f"fra {hidden}"
+    scope = resource.scope_metrics.add()
+    scope.scope.name = hidden
+    metric = scope.metrics.add(name=f"requests {hidden}", description=hidden, unit=hidden)
+    point = metric.sum.data_points.add(as_int=1, time_unix_nano=time.time_ns())
+    point.attributes.add(key="http.route").value.string_value = f"/v1/{hidden}"
+    point.attributes.add(key=hidden).value.string_value = "x"
+    return made.SerializeToString()
+
+
 @pytest.mark.timeout(300)
 def test_a_run_full_of_card_numbers(broker: KafkaBroker, tmp_path: Path) -> None:
     """Receiver, Kafka, engine, embedded ClickHouse and log: every file that the run left, what Kafka kept, what was stored."""
@@ -104,9 +121,11 @@ def test_a_run_full_of_card_numbers(broker: KafkaBroker, tmp_path: Path) -> None
             with httpx.Client(timeout=30) as client:
                 for _, hidden in TRIED:
                     assert client.post(url[0], content=request(hidden), headers=HEADERS).status_code == 200
+                    answer = client.post(url[0].replace("traces", "metrics"), content=points(hidden), headers=HEADERS)
+                    assert answer.status_code == 200
                 malformed = b"\xff" + TRIED[0][1].encode()
                 assert client.post(url[0], content=malformed, headers=HEADERS).status_code == 400
-            kept = _kept(broker)
+            kept = _kept(broker, "otlp_spans", "edgepath") + _kept(broker, "otlp_metrics", "edgepath-metrics")
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -119,7 +138,7 @@ def test_a_run_full_of_card_numbers(broker: KafkaBroker, tmp_path: Path) -> None
             timeout=60,
         ).stdout
     )
-    assert len(kept) == len(stored) == len(TRIED)
+    assert len(kept) == len(stored) == 2 * len(TRIED)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert any("kafka" in path.parts for path in files)
     found = []
@@ -137,11 +156,11 @@ def test_a_run_full_of_card_numbers(broker: KafkaBroker, tmp_path: Path) -> None
         assert not any(number.encode() in one or hidden.encode() in one for one in everything), hidden
 
 
-def _kept(broker: KafkaBroker) -> list[bytes]:
-    """What the topic holds, decompressed, once the engine has stored and committed all of it."""
-    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id="edgepath", enable_auto_commit=False)
+def _kept(broker: KafkaBroker, topic: str, group: str) -> list[bytes]:
+    """What a topic holds, decompressed, once the engine has stored and committed all of it."""
+    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=group, enable_auto_commit=False)
     try:
-        partitions = [TopicPartition("otlp_spans", nth) for nth in consumer.partitions_for_topic("otlp_spans") or ()]
+        partitions = [TopicPartition(topic, nth) for nth in consumer.partitions_for_topic(topic) or ()]
         ends = consumer.end_offsets(partitions)
         assert sum(ends.values()) >= len(TRIED)
         until(lambda: all((consumer.committed(each) or 0) >= ends[each] for each in partitions if ends[each]), 90)

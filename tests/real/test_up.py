@@ -108,6 +108,46 @@ print(json.dumps(open_store(data_dir=Path(sys.argv[1])).query(sys.argv[2]).rows[
 """
 
 
+_METRICS = """
+import json, sys, time
+from pathlib import Path
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as OverGrpc
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as OverHttp
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from telemetry.app.settings import UpSettings
+from telemetry.app.up import Up
+
+rows = "SELECT metric, value, topic FROM metric_points WHERE startsWith(metric, 'up.') ORDER BY metric, value"
+with Up(UpSettings(Path(sys.argv[1]), grpc_port=0, http_port=0, web_port=0)) as up:
+    where = dict(up.where)
+    for exporter in (
+        OverGrpc(endpoint="http://" + where["OTLP/gRPC"], insecure=True),
+        OverHttp(endpoint=where["OTLP/HTTP"].split("/v1/")[0] + "/v1/metrics"),
+    ):
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
+        provider = MeterProvider([reader], shutdown_on_exit=False)
+        provider.get_meter("test").create_counter("up." + type(exporter).__module__.split(".")[4]).add(7)
+        assert provider.force_flush()
+        provider.shutdown()
+    deadline = time.monotonic() + 60
+    while len(found := up.store.query(rows).rows) < 2 and time.monotonic() < deadline:
+        up.check()
+        time.sleep(0.1)
+print(json.dumps(found))
+"""
+
+
+def test_metrics_are_stored_too(tmp_path: Path) -> None:
+    """By gRPC and by HTTP, with the real exporters."""
+    done = subprocess.run(
+        [sys.executable, "-c", _METRICS, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == [[f"up.{way}", 7, "journal-metrics"] for way in ("grpc", "http")]
+
+
 def test_interrupt_stops_everything_and_leaves_nothing_running(tmp_path: Path) -> None:
     """Ctrl-C while the demo runs: it ends well, in bounded time, and so do all its children."""
     process = subprocess.Popen(

@@ -125,6 +125,40 @@ def test_the_log_of_states_on_a_real_server(server_store: ServerStore) -> None:
     assert two.save(State())
 
 
+def test_a_watcher_may_start_while_clickhouse_is_away(
+    own_clickhouse: ClickHouseServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    """It tells its blindness, makes the schema when the server is back, resolves, and evaluates."""
+    url = own_clickhouse.url
+    own_clickhouse.kill()
+    watcher = Watch(url, receiver, tmp_path, "one").ready()
+    try:
+        until(lambda: receiver.taken != [], 90)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken] == [("trigger", "unreachable")]
+        own_clickhouse.start()
+        until(lambda: len(receiver.taken) == 2, 90)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken][1] == ("resolve", "unreachable")
+        store = ServerStore(ServerAddress.parse(url))
+        try:
+            until(lambda: _views(store) >= 2, 60)
+            begun = time.monotonic()
+            while len(receiver.taken) < 3 and time.monotonic() - begun < 90:
+                feed(store, 8)
+                time.sleep(0.5)  # the pace of the traffic
+        finally:
+            store.close()
+        assert [(b["kind"], b["cause"]) for b in receiver.taken][2] == ("trigger", "burn-rate")
+        assert watcher.process.poll() is None
+    finally:
+        watcher.stop()
+
+
+def _views(store: ServerStore) -> int:
+    """How many SLOs are counted."""
+    found = store.query("SELECT count() FROM system.tables WHERE startsWith(name, 'sli_1m_view_')").scalar()
+    return int(found)
+
+
 def test_clickhouse_away_is_paged_and_resolved(
     own_clickhouse: ClickHouseServer, server_store: ServerStore, receiver: Receiver, tmp_path: Path
 ) -> None:

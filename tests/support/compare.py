@@ -46,6 +46,7 @@ def _request_path(row: Any, found: Paths, strings: Strings) -> RequestPath:
         pop=text("pop"),
         route=text("route"),
         method=text("method"),
+        tenant=text("tenant"),
         status=int(row["status"]),
         verdict=Verdict(
             Outcome(text("outcome")), text("blamed_tier"), text("blamed_component"), text("blamed_pop"), text("reason")
@@ -108,7 +109,7 @@ def row_of(path: RequestPath) -> dict[str, Any]:
 
 
 _SAME_NAME = (
-    *("environment", "region", "pop", "route", "method", "status", "reached_api"),
+    *("environment", "region", "pop", "route", "method", "tenant", "status", "reached_api"),
     *("total_ns", "edge_ns", "api_ns", "network_ns", "retry_ns", "unattributed_ns"),
     *("attempts", "retries", "weight", "spans", "client_hash"),
 )

@@ -65,10 +65,12 @@ class FakeFeed:
         return dict(self._assigned)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """As ``Feed.commit``; never ahead of what was read, never back."""
+        """As ``Feed.commit``; never ahead of what was read, never back; a partition that has gone is passed over."""
         if self.refuse_commits:
             raise UnavailableError("the fake feed takes no commits")
         for partition, offset in offsets.items():
+            if partition not in self._assigned:
+                continue
             assert offset <= max(self._place[partition], self._assigned[partition]), "ahead of what was read"
             if offset > self._assigned[partition]:
                 self._assigned[partition] = self.topic.committed[partition] = offset

@@ -49,6 +49,7 @@ def _span(span: Span) -> OtlpSpan:
     attributes = [
         text(names.METHOD[0], span.method),
         text(names.ROUTE[0], span.route),
+        text(names.TENANT[0], span.tenant),
         text(names.ERROR_TYPE[0], span.error),
         text(names.RESPONSE_FLAGS[0], span.flags),
         text(names.SIDE_CALL[0], "postgresql" if span.side_call else ""),

@@ -182,6 +182,7 @@ def _attributes(chance: Chance) -> list[KeyValue]:
         names.RESPONSE_FLAGS: lambda name: text(name, chance.pick(("", "-", "UF", "UF,URX", "X" * 50))),
         names.CLIENT_ADDRESS: lambda name: text(name, chance.pick(ADDRESSES)),
         names.ZONE: lambda name: text(name, chance.pick(("", "fra-a", "iad-b"))),
+        names.TENANT: lambda name: text(name, chance.pick(("", "acct_1", *TEXTS))),
     }
     made = [make(name) for wanted, make in values.items() for name in wanted]
     if not chance.number(0, 4):
@@ -233,6 +234,7 @@ def _whole(one: DomainSpan) -> ResourceSpans:
     own = {
         names.METHOD[0]: one.method,
         names.ROUTE[0]: one.route,
+        names.TENANT[0]: one.tenant,
         names.URL_PATH[0]: one.path,
         names.ERROR_TYPE[0]: one.error,
         names.RESPONSE_FLAGS[0]: one.flags,

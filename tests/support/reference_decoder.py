@@ -85,6 +85,7 @@ def _span(span: OtlpSpan, resource: Attributes, record: Record, tiers: Tiers, fo
         route=normalize.route(redact_text(route)),
         path="" if route else redact_text(normalize.path(_text(own, (*names.URL_PATH, *names.URL_FULL)))),
         method=normalize.method(_text(own, names.METHOD)),
+        tenant=_name(_text(own, names.TENANT)),
         side_call=any(name in own for name in names.SIDE_CALL),
         weight=from_tracestate(span.trace_state),
         client_hash=found.address_number(_text(own, names.CLIENT_ADDRESS)),

@@ -387,6 +387,20 @@ class StoreContract:
         assert schema.applied(store) == {number for number, _, _ in migrations()}
         assert counts(store)[0] == 1
 
+    def test_a_database_from_before_there_were_tenants(self, store: Store) -> None:
+        """It gets the column, in the log too; its rows stay, and an old writer's blocks still land."""
+        for table in ("request_paths", "path_log"):
+            store.execute(f"ALTER TABLE {table} DROP COLUMN tenant")
+        store.execute("TRUNCATE TABLE schema_migrations")
+        store.execute("INSERT INTO schema_migrations (number, name) SELECT number + 1, '' FROM numbers(5)")
+        store.execute("INSERT INTO request_paths (trace_id, start) SELECT toString(number), now() FROM numbers(2)")
+        assert schema.apply(store) == ["0006_tenant"]
+        block(1).into(store)
+        block(1, tenant="acct_1").into(store)
+        found = store.query("SELECT tenant, count() FROM request_paths GROUP BY tenant ORDER BY tenant").rows
+        assert found == [("", 3), ("acct_1", 1)]
+        assert store.query("SELECT count() FROM path_log WHERE tenant != ''").scalar() == 0
+
     def test_migrations_go_on_where_they_were_cut_short(self, store: Store) -> None:
         """Tables are there but the ledger was not written: the same schema again."""
         store.execute("TRUNCATE TABLE schema_migrations")

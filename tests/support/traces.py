@@ -97,6 +97,7 @@ def _span(chance: Chance, trace_id: bytes, span_id: int, parent_id: int, place: 
         "route": chance.pick(("", "", "/v1/charges")),
         "path": chance.pick(("", "/v1/{id}")),
         "method": chance.pick(("", "GET", "POST")),
+        "tenant": chance.pick(("", "", "acct_1", "acct_2")),
         "side_call": chance.number(0, 9) == 0,
         "weight": chance.pick(WEIGHTS),
         "client_hash": chance.pick((0, 7, 8)),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from telemetry.feeds.otlp.glance import may_hold_something
@@ -71,13 +72,22 @@ def scrub(payload: bytes) -> bytes:
     For what came another way than through the receiver (Kafka): before it is decoded, stored or put aside. What is no
     ``TracesData`` and may hold something comes back with all its letters and digits masked: it can only be put aside.
     """
+    return _scrub(payload, ExportTraceServiceRequest, spans=True)
+
+
+def scrub_metrics(payload: bytes) -> bytes:
+    """The same for ``MetricsData``."""
+    return _scrub(payload, ExportMetricsServiceRequest, spans=False)
+
+
+def _scrub(payload: bytes, kind: Any, *, spans: bool) -> bytes:
     if not may_hold_something(payload):
         return payload
     try:
-        request = ExportTraceServiceRequest.FromString(payload)
+        request = kind.FromString(payload)
     except DecodeError:
         return payload.translate(_MASKED)
-    return redacted(request, payload, spans=True)
+    return redacted(request, payload, spans=spans)
 
 
 def scrub_all(payloads: Sequence[bytes]) -> Sequence[bytes]:

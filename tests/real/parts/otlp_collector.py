@@ -43,12 +43,13 @@ class SentSpan:
 
 
 class Collector:
-    """An OTLP/gRPC collector that keeps the raw requests it gets."""
+    """An OTLP/gRPC collector that keeps the raw requests it gets: ``bodies`` of traces, and ``metrics``."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.metrics: list[bytes] = []
         self._server = grpc.server(ThreadPoolExecutor(2))
-        for signal, keep in (("trace.v1.Trace", self._keep), ("metrics.v1.Metrics", self._ignore)):
+        for signal, keep in (("trace.v1.Trace", self._keep), ("metrics.v1.Metrics", self._keep_metrics)):
             handler = grpc.method_handlers_generic_handler(
                 f"opentelemetry.proto.collector.{signal}Service",
                 {"Export": grpc.unary_unary_rpc_method_handler(keep)},
@@ -61,7 +62,8 @@ class Collector:
         self.bodies.append(body)
         return b""
 
-    def _ignore(self, _body: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _keep_metrics(self, body: bytes, _context: grpc.ServicerContext) -> bytes:
+        self.metrics.append(body)
         return b""
 
     def traces(self) -> dict[str, list[SentSpan]]:

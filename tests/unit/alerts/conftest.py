@@ -25,7 +25,7 @@ def store(module_store: Store) -> Store:
     )
     for (name,) in views.rows:
         module_store.execute(f"DROP VIEW {name}")
-    for table in ("path_log", "request_paths", "sli_1m", "path_1m", "hop_1m"):
+    for table in ("path_log", "request_paths", "sli_1m", "sli_views", "path_1m", "hop_1m", "metric_points"):
         assert columns(table)
         module_store.execute(f"TRUNCATE TABLE {table}")
     return module_store

@@ -7,6 +7,7 @@ import pytest
 
 from alerts.blame import Blame
 from alerts.incidents import Incident, regroup
+from alerts.outage import blind_event
 from alerts.page import Member, PageEvent, event_from
 from tests.unit.alerts.alerts_support import T0, make_event
 
@@ -55,6 +56,25 @@ def test_another_slo_of_the_service_joins_and_wakes_nobody() -> None:
         ("update", "edge-availability/fra", T0 + 120),
         ("resolve", "edge-availability/fra", T0 + 600),
     ]
+
+
+def test_what_cannot_be_seen_is_an_incident_for_each_cause() -> None:
+    """Lost telemetry in one PoP must not hide in the page about another one without traffic, or the other way round."""
+
+    def blind(cause: str, pop: str) -> PageEvent:
+        return blind_event(
+            "trigger", cause, f"edgepath/~{cause}/prod/pop/{pop}/page", "page", "dark", T0, T0, "prod", pop
+        )
+
+    _, pages = regroup(
+        {}, [blind("no-telemetry", "fra"), blind("silent", "gru"), blind("no-telemetry", "sin")], 600, T0
+    )
+    assert [(page.cause, [m.value for m in page.members]) for page in pages] == [
+        ("no-telemetry", ["fra", "sin"]),
+        ("silent", []),
+    ]
+    assert pages[0].summary == "PAGE fra +1: dark"
+    assert "2 alerts, one incident: fra, sin" in pages[0].text
 
 
 def test_what_fires_much_later_pages_by_itself() -> None:

@@ -1,7 +1,10 @@
 """Files for Grafana and Prometheus: their shape, that their SQL runs, and that secrets stay out of them."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,11 +12,17 @@ import yaml
 from click.testing import CliRunner
 
 from alerts import policies, slos
+from alerts.burnrate import Rule, Sustained
+from alerts.decide import judge, judge_sustained
 from alerts.rules import build
 from alerts.rules.dashboard import dashboard
+from alerts.rules.verdict_sql import burn_sql, sustained_sql
+from alerts.sli_reads import read_slots, read_windows
+from alerts.sli_views import sync
+from alerts.slos.model import OTHER
 from telemetry.cli.slo import slo as command
 from telemetry.store.base import Store
-from tests.unit.alerts.alerts_support import T0, append_paths, path_row, write
+from tests.unit.alerts.alerts_support import T0, append_paths, make_policy, make_slo, path_row, write
 from tests.unit.alerts.test_openslo_objects import ALL, PROMETHEUS, SLO
 
 
@@ -72,14 +81,48 @@ def test_the_sql_of_every_rule_runs(store: Store, made: dict[str, Any]) -> None:
 
 def test_a_group_without_traffic_is_neither_well_nor_bad(store: Store) -> None:
     """NULL, which Grafana takes for no data, which keeps the last state."""
-    from alerts.rules.verdict_sql import burn_sql  # noqa: PLC0415
-    from alerts.sli_views import sync  # noqa: PLC0415
-
     (one, _), policy = slos.load(), policies.load()
     sync(store, [one], 60, T0 - 60)
     append_paths(store, [path_row()])
     sql = [burn_sql(one, policy, "page", str(int(T0) + seconds)) for seconds in (60, 7200)]
     assert [store.query(s).rows for s in sql] == [[("prod", "fra", 0.0)], [("prod", "fra", None)]]
+
+
+@pytest.mark.parametrize("sliced", [False, True])
+def test_every_group_is_judged_as_the_watcher_judges_it(store: Store, sliced: bool) -> None:
+    """More groups than stand by themselves: the two largest and the rest, by their windows and by the rule under the floor."""
+    slo = make_slo(group_by="tenant", max_groups=2, objective=Decimal("0.9"))
+    if sliced:
+        slo = replace(slo, slice_seconds=300, slice_target=Decimal("0.5"))
+    chance, values = Random(3), []
+    for minute in range(200):
+        for tenant in range(6):
+            total = chance.choice((0, 1, 5)) + (10 * tenant if tenant > 3 else 0)
+            bad = total if tenant % 2 and minute // 30 % 2 else min(total, chance.choice((0, 0, 0, 1)))
+            counts = ", ".join(map(str, (total - bad, total) * 3))
+            values += [f"('{slo.name}', {int(T0) + minute * 60}, 'prod', 'tenant', 'acct_{tenant}', {counts})"]
+    store.execute(
+        "INSERT INTO sli_1m (slo, bucket, environment, dimension, value, good, total, good_paths, total_paths, good_squares, "
+        f"total_squares) VALUES {', '.join(values)}"
+    )
+    sustained = Sustained("page", 7200, 600, 3, Decimal("0.2"))
+    policy = make_policy(rules=(Rule("page", 3600, 300, Decimal("3.5")), Rule("page", 1800, 300, Decimal(2))))
+    seen = set()
+    for now in range(int(T0) + 3659, int(T0) + 12_000, 1200):
+        windows = read_windows(store, [slo], policy.windows, now)
+        ours = {
+            g.value: any(
+                judge(policy, r, slo.objective, c[r.long_seconds], c[r.short_seconds]).fires for r in policy.rules
+            )
+            for g, c in windows.items()
+        }
+        assert {v: bool(f) for _, v, f in store.query(burn_sql(slo, policy, "page", str(now))).rows} == ours
+        slots = read_slots(store, [slo], sustained, now)
+        low = {g.value: judge_sustained(sustained, some).fires for g, some in slots.items()}
+        assert {v: bool(f) for _, v, f in store.query(sustained_sql(slo, sustained, 0, str(now))).rows} == low
+        assert set(ours) == set(low) == {"acct_5", "acct_4", OTHER}
+        seen |= {("burn", *pair) for pair in ours.items()} | {("sustained", *pair) for pair in low.items()}
+    assert {(kind, fires) for kind, _, fires in seen} == {(k, f) for k in ("burn", "sustained") for f in (True, False)}
 
 
 def test_the_dashboards_sql_runs(store: Store) -> None:

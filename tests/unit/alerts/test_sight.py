@@ -1,15 +1,17 @@
 """Blindness told apart: no traffic, no telemetry, a lagging pipeline, an empty SLI, ClickHouse away."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alerts.edge_counters import EdgeCounters
 from alerts.notify import CallbackNotifier
 from alerts.outage import Outage
 from alerts.page import PageEvent
-from alerts.sight import EVERYWHERE, Blind, Freshness, Place, empty_slis, goes_on, look, read_freshness
+from alerts.sight import COUNTED_SECONDS, EVERYWHERE, Blind, Freshness, Place, empty_slis, goes_on, look, read_freshness
 from alerts.watch import Watcher
 from telemetry.errors import UnavailableError
 from telemetry.store.base import Store
@@ -72,6 +74,35 @@ def test_a_lagging_pipeline_is_neither() -> None:
     assert causes(fresh(lag=100.0)) == []
 
 
+def test_a_pipeline_that_stands_still_is_told_apart_from_silence() -> None:
+    """Neither paths nor metrics are stored any more, though both were; told later where there was little traffic."""
+    stopped = fresh(recent=300, stored=T0 - 200, arrived=T0 - 202, points=T0 - 230.0)
+    (blind,) = look(stopped, {FRA: 0.0}, T0)
+    assert (blind.cause, blind.severity, blind.pop) == ("lagging", "page", "")
+    assert "nothing has been stored for 3m 20s, neither paths nor metrics" in blind.text
+    assert causes(replace(stopped, stored=T0 - 170)) == []
+    assert causes(replace(stopped, points=T0 - 20)) == [], "metrics come: it does not stand still"
+    assert causes(replace(stopped, points=0.0)) == [], "nobody knows without metrics"
+    few = replace(stopped, places={FRA: (100, 3)})
+    assert causes(few) == []
+    assert causes(replace(few, stored=T0 - 700, points=T0 - 601, recent=0)) == [("lagging", "page", "")]
+    night = replace(stopped, places={FRA: (3, 0)})
+    assert causes(night) == []
+
+
+def test_it_stands_still_until_something_is_stored() -> None:
+    """Metrics alone end it too: then it is silence of another kind."""
+
+    def still(seen: Freshness) -> bool:
+        return goes_on(Blind("lagging", "page", "", "", "").group, seen, set(), T0 - 7200, T0)
+
+    stopped = fresh(recent=0, lag=0.0, stored=0.0, arrived=0.0, places={})
+    assert still(stopped)
+    assert still(replace(stopped, points=T0 - 4000))
+    assert not still(replace(stopped, points=T0 - 10))
+    assert not still(replace(stopped, recent=5))
+
+
 def test_a_pop_with_few_requests_may_be_silent_by_chance() -> None:
     assert causes(fresh(places={FRA: (59, 0), IAD: (2000, 400)})) == []
 
@@ -107,6 +138,51 @@ def test_freshness_is_read_from_what_is_stored(store: Store) -> None:
     assert (seen.stored, seen.arrived, seen.recent) == (T0 - 30, T0 - 33, 3)
     assert seen.lag == pytest.approx(3.0)
     assert dict(seen.places) == {("prod", "fra"): (0, 3), ("prod", "iad"): (2, 0)}
+
+
+def test_restated_paths_are_counted_once(store: Store) -> None:
+    """A row that takes an old path back repeats its arrival: it must not look as if the pipeline lagged."""
+    old = {"start": int(T0 - 2000) * 10**9, "arrived": int(T0 - 1990) * 1000, "trace_id": b"\x07" * 16}
+    append_paths(store, [path_row(**old, stored=int(T0 - 1980) * 1000)])
+    now = {"stored": int((T0 - 30) * 1000)}
+    append_paths(
+        store,
+        [
+            path_row(**old, **now, sign=-1),
+            path_row(**(old | {"arrived": int((T0 - 33) * 1000)}), **now, version=2),
+        ],
+    )
+    seen = read_freshness(store, T0)
+    assert (seen.recent, seen.stored) == (1, T0 - 30)
+    assert seen.lag == pytest.approx(3.0)
+    assert dict(seen.places) == {("prod", "fra"): (1, 0)}
+
+
+def test_when_metrics_were_stored(store: Store) -> None:
+    """Of whatever component; not those of long ago."""
+    for at, stored in ((T0 - 5000, T0 - 10), (T0 - 700, T0 - 600), (T0 - 400, T0 - 300)):
+        store.execute(f"INSERT INTO metric_points (time, stored, metric) VALUES ({at}, {stored}, 'any')")
+    assert read_freshness(store, T0).points == T0 - 300
+
+
+def test_traffic_that_ends_is_never_taken_for_telemetry_that_is_lost(store: Store) -> None:
+    """Counters come a minute late and silence is told by the minute; from the last request on, minute by minute."""
+    end = int(T0)
+    for at in range(end - 3000, end, 20):
+        append_paths(store, [path_row(start=at * 10**9, stored=at * 1000, arrived=at * 1000)])
+    points = [
+        f"({at}, {end - 9000}, {at}, 'http.server.request.duration', 'cumulative', 'prod', 'edge', 'fra', {min(at, end)})"
+        for at in range(end - 3000, end + 2000, 60)
+    ]
+    names = "time, start_time, stored, metric, temporality, environment, tier, pop, count"
+    store.execute(f"INSERT INTO metric_points ({names}) VALUES {', '.join(points)}")
+    counters = EdgeCounters(store)
+    found = []
+    for now in range(end, end + 1200, 15):
+        seen = replace(read_freshness(store, now), points=float(now))
+        found += [blind.cause for blind in look(seen, counters(now - COUNTED_SECONDS, now), now)]
+    assert set(found) == {"no-traffic"}
+    assert len(found) > 30
 
 
 def test_an_empty_store_is_read_without_an_error(store: Store) -> None:
@@ -168,7 +244,8 @@ def test_a_silent_pop_pages_once_and_resolves_on_data() -> None:
     blinking.store.freshness = fresh()
     assert blinking.run(3) == [("resolve", "no-telemetry", "fra")]
     page = blinking.told[0]
-    assert page.summary == "PAGE fra: no telemetry of fra for 10 min: the edge counted 300 requests, none came here"
+    told = "no telemetry of fra for 10 min: the edge counted 300 requests in the last 7 min, none came here"
+    assert page.summary == f"PAGE fra: {told}"
     assert page.text.endswith("runbook: docs/slo.md#runbook-blind")
 
 

@@ -1,6 +1,7 @@
 """Counts out of ``sli_1m`` on the real engine: slices, slots, squares of weights, the bound on groups, drills kept apart."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -8,7 +9,11 @@ from typing import Any
 import pytest
 
 from alerts import slices
+from alerts.backtest.series import read_series
+from alerts.blame import blame
+from alerts.budget import reports
 from alerts.burnrate import Counts, Sustained
+from alerts.decide import Slot
 from alerts.drill_slo import DRILL
 from alerts.filters import parse
 from alerts.sli_reads import Group, covered_shares, read_slots, read_windows
@@ -16,7 +21,7 @@ from alerts.sli_views import sync
 from alerts.slos.model import OTHER, Slo
 from alerts.slos.window import Calendar
 from telemetry.store.base import Store
-from tests.unit.alerts.alerts_support import T0, append_paths, make_slo, path_row
+from tests.unit.alerts.alerts_support import T0, WORKBOOK, append_paths, make_slo, path_row
 
 FRA = Group("edge-availability", "prod", "pop", "fra")
 
@@ -95,6 +100,29 @@ def test_groups_beyond_the_bound_are_one(store: Store) -> None:
     assert len(read_windows(store, [make_slo(group_by="route", max_groups=50)], [300], T0 + 60)) == 12
 
 
+def test_slices_and_slots_keep_the_bound_too(store: Store) -> None:
+    """Merchants by the thousand: the largest and those with an alert by themselves; the rest is judged as one."""
+    slo = make_slo(group_by="tenant", max_groups=2)
+    sliced = replace(slo, name="sliced", slice_seconds=300, slice_target=Decimal("0.5"))
+    sync(store, [slo, sliced], 60, T0 - 60)
+    rows = [row for n in range(8) for row in paths(0, n if n % 2 else 0, 1 + n, tenant=f"acct_{n}")]
+    append_paths(store, rows)
+    small = [Group(s.name, "prod", "tenant", "acct_1") for s in (slo, sliced)]
+    found = read_windows(store, [slo, sliced], [300], T0 + 60, small)
+    for one in (slo, sliced):
+        assert {g.value for g in found if g.slo == one.name} == {"acct_1", "acct_7", OTHER}
+    # acct_0, 2 to 6: 26 bad, 8 good.
+    rest = found[Group("sliced", "prod", "tenant", OTHER)][300]
+    assert (rest.bad, rest.total, rest.evidence) == (1, 1, (26, 26))
+    rule = Sustained("page", 86_400, 1800, 3, Decimal("0.5"))
+    slots = read_slots(store, [slo], rule, T0 + 60, small)
+    assert {g.value: s for g, s in slots.items()} == {
+        "acct_1": [Slot(int(T0), 2, 3)],
+        "acct_7": [Slot(int(T0), 8, 15)],
+        OTHER: [Slot(int(T0), 26, 34)],
+    }
+
+
 def test_slos_of_every_kind_are_read_together(store: Store) -> None:
     both = [make_slo(), make_slo(name="sliced", slice_seconds=60, slice_target=Decimal("0.5"), group_by="")]
     sync(store, both, 60, T0 - 60)
@@ -136,3 +164,26 @@ def test_a_calendar_window_is_covered_by_what_has_passed_of_it(store: Store) -> 
     fill(store, slo, paths(-10_000, 1, 0))
     assert covered_shares(store, [slo], T0)[slo.name] == pytest.approx((4 * 86_400 + 8 * 3600) / (7 * 86_400))
     assert covered_shares(store, [make_slo(name="new")], T0)["new"] == 1.0
+
+
+def test_backtest_budget_and_blame_keep_the_bound(store: Store) -> None:
+    """All that reads by group: the largest two, and the rest as one, whose blame is that of none of the two."""
+    slo = make_slo(group_by="tenant", max_groups=2)
+    place = {"blamed_tier": "edge", "blamed_component": "envoy", "stored": (int(T0) - 3600) * 1000}
+    rows = [row for n in range(6) for row in paths(0, 0, 1 + n, tenant=f"acct_{n}", blame_reason=f"r{n}", **place)]
+    append_paths(store, rows)
+    series = [read_series(store, [slo], T0 - 600, T0 + 600, 60)]  # out of the paths
+    for later in (0, 20):
+        sync(store, [slo], 60, T0 - 60 + later)
+    series.append(read_series(store, [slo], T0 - 600, T0 + 600, 60))  # as counted
+    for one in series:
+        assert {g.value: s.total.sum() for g, s in one.items()} == {"acct_5": 6, "acct_4": 5, OTHER: 10}
+    told = reports(store, slo, WORKBOOK, T0 + 600)
+    assert {r.value: r.steps[0].bad for r in told} == {"acct_5": 6, "acct_4": 5, OTHER: 10}
+    (rest,) = (r for r in told if r.value == OTHER)
+    assert [b.value for b in rest.burners if b.dimension == "tenant"] == ["acct_3", "acct_2", "acct_1", "acct_0"]
+    places, _ = blame(store, slo, Group(slo.name, "prod", "tenant", OTHER), T0 - 600, T0 + 600)
+    assert [p.reason for p in places] == ["r3", "r2", "r1", "r0"]
+    assert [
+        p.reason for p in blame(store, slo, Group(slo.name, "prod", "tenant", "acct_5"), T0 - 600, T0 + 600)[0]
+    ] == ["r5"]

@@ -83,6 +83,18 @@ class TestMistakes:
             (["up", "--for", "0s"], "'0s' is not a duration"),
             (["up", "--for", "-5s"], "'-5s' is not a duration"),
             (["up", "--web-port", "web"], "'web' is not a valid integer"),
+            (
+                [
+                    "consume",
+                    "--kafka",
+                    "k:9092",
+                    "--clickhouse",
+                    "clickhouse://c:9000/e",
+                    "--metrics-topic",
+                    "otlp_spans",
+                ],
+                "--topic and --metrics-topic are both otlp_spans",
+            ),
         ],
     )
     def test_wrong_calls(self, arguments: list[str], message: str) -> None:

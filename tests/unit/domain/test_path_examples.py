@@ -27,6 +27,17 @@ def test_a_healthy_request_through_all_tiers() -> None:
     assert identity(path) == 0
 
 
+def test_the_tenant_is_what_the_hop_nearest_the_api_says() -> None:
+    """It has authenticated the request; a header that the edge believed may claim another. Attempts do not speak of it."""
+    trace = Trace()
+    edge = trace.server("edge", 0, 100, tenant="claimed")
+    call = trace.client("edge", 10, 90, edge, tenant="never")
+    gateway = trace.server("gateway", 20, 80, call, tenant="acct_1")
+    trace.server("api", 30, 70, trace.client("gateway", 25, 75, gateway), route="/v1/charges")
+    assert (trace.path().tenant, trace.path().route) == ("acct_1", "/v1/charges")
+    assert healthy().path().tenant == ""
+
+
 class TestAttempts:
     """Several outbound spans of one hop."""
 

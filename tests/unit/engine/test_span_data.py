@@ -1,6 +1,8 @@
 """Spans packed beside their path come back as they were."""
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +43,27 @@ def test_every_field_comes_back(seed: int) -> None:
         if name != "offset":
             assert [getattr(s, name) for s in found] == [getattr(s, name) for s in sent], name
     assert [bool(bad) for bad in spans["bad"]] == [s.bad for s in sent]
+
+
+def test_what_was_stored_before_there_were_tenants_is_read() -> None:
+    """Format 1, as an earlier version packed it; its paths are still restated."""
+    stored = bytes.fromhex(
+        "010b0361707006636c69656e74000470726f640b2f76312f6368617267657304504f5354076761746577617903667261026575025546082f"
+        "76312f7b69647d02d00f0004030100000000000000005a00c801000000000000104000010202030202040205"
+        "0a02020000000000000000144600f703070000000000000006060708030902020a02"
+    )
+    trace = b"\x01" * 16
+    first: dict[str, Any] = {"component": "app", "tier": "client", "environment": "prod", "status": 200}
+    second: dict[str, Any] = {"component": "gateway", "tier": "gateway", "pop": "fra", "region": "eu", "status": 503}
+    spans = [
+        Span(trace, 1, 0, 3, 1000, 90, **first, route="/v1/charges", method="POST", weight=4.0),
+        Span(trace, 2, 1, 2, 1010, 70, **second, environment="prod", flags="UF", path="/v1/{id}", client_hash=7),
+    ]
+    new = [replace(span, tenant="acct_1") for span in spans]
+    strings = Strings(Tiers())
+    both, ends = unpack([stored, packed([new], Strings(Tiers()))[0]], halves([spans, new]), strings)
+    assert domain_spans(both, strings) == [*spans, *new]
+    assert ends.tolist() == [2, 4]
 
 
 def test_it_is_small() -> None:

@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 
-# Journal -> pipeline -> embedded store in one process, as `edgepath up` has them. One thread sends requests, each with a
-# trace of its own, and prints its number once it was acknowledged.
+# Journal -> pipeline -> embedded store in one process, for spans and for metrics, as `edgepath up` has them. One thread sends
+# requests, each with a trace of its own and a gauge, and prints its number once both were acknowledged.
 PROCESS = """
 import json, sys, threading, time
 from pathlib import Path
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.journal import Journal
+from telemetry.pipeline.metrics import MetricPipeline
 from telemetry.pipeline.pipeline import Pipeline
-from telemetry.pipeline.settings import PipelineSettings
+from telemetry.pipeline.settings import MetricPipelineSettings, PipelineSettings
 from telemetry.store import schema
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
+from tests.support.metric_messages import point, request
 from tests.support.otlp_messages import message_of
 from tests.support.trace_builder import healthy
 import dataclasses
@@ -34,19 +36,29 @@ journal = Journal(data)
 journal.open()
 settings = PipelineSettings(EngineSettings(complete_grace_ms=50, grace_ms=400), flush_seconds=0.05, poll_seconds=0.01)
 pipeline = Pipeline(journal, store, settings, topic="journal")
+metrics_journal = Journal(data / "metrics")
+metrics_journal.open()
+metrics = MetricPipeline(metrics_journal, store, MetricPipelineSettings(flush_seconds=0.03, poll_seconds=0.01), topic="metrics")
+
+def gauge(number):
+    message, made = request()
+    point(made, "number", "gauge", as_int=number, time=time.time_ns())
+    return message.SerializeToString()
 
 def send():
     for number in range(first, first + 100_000):
         spans = [dataclasses.replace(s, trace_id=number.to_bytes(16)) for s in healthy().spans]
         journal.accept(message_of(spans[:5]).SerializeToString())
         journal.accept(message_of(spans[5:]).SerializeToString())
+        metrics_journal.accept(gauge(number))
         print(number, flush=True)
         time.sleep(0.002)
 
 if mode == "send":
     threading.Thread(target=send, daemon=True).start()
+    threading.Thread(target=metrics.run, args=(threading.Event(),), daemon=True).start()
     pipeline.run(threading.Event())
-drained = pipeline.drain(60)
+drained = pipeline.drain(60) and metrics.drain(60)
 trace = "reinterpretAsUInt32(reverse(trace_id))"
 print(json.dumps({
     "drained": drained,
@@ -54,9 +66,10 @@ print(json.dumps({
     "broken": store.query("SELECT count() FROM request_paths FINAL WHERE sign = 1 AND (spans != 8 OR NOT complete)").scalar(),
     "late": store.query("SELECT count() FROM late_spans").scalar(),
     "requests": store.query("SELECT sum(requests) FROM path_1m").scalar(),
-    "waiting": journal.lag(),
+    "points": [value for value, in store.query("SELECT toUInt32(value) FROM metric_points ORDER BY value").rows],
+    "waiting": journal.lag() + metrics_journal.lag(),
 }))
-pipeline.close(); journal.close(); store.close()
+pipeline.close(); metrics.close(); journal.close(); metrics_journal.close(); store.close()
 """
 
 
@@ -94,6 +107,10 @@ def test_what_was_acknowledged_is_stored_once(tmp_path: Path) -> None:
     assert told["drained"]
     assert len(traces) == len(set(traces)), "doubled"
     assert acknowledged <= set(traces), "lost"
+    points = told["points"]
+    assert len(points) == len(set(points)), "doubled"
+    assert acknowledged <= set(points), "lost"
+    assert len(points) - len(acknowledged) <= 3
     assert len(traces) - len(acknowledged) <= 3  # written, but killed before it could be said
     assert told["requests"] == len(traces)
     assert (told["waiting"], told["late"]) == (0, 0)

@@ -1,5 +1,6 @@
 """The loop, step by step, on a real engine and a real embedded store, with a feed and failures of our own making."""
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -325,6 +326,32 @@ class TestSeveralPartitions:
         assert rig.stored() == Counter([1, *range(10, 60)])
         assert rig.late() == Counter()
         assert rig.real_store.query("SELECT min(spans) FROM request_paths FINAL WHERE sign = 1").scalar() == 8
+
+
+def test_late_spans_that_come_while_others_wait_for_the_store(rig: Rig) -> None:
+    """Late spans are taken out, and the store does not tell what they belong to; meanwhile more of their trace come.
+
+    The second ones restate what the first ones made, and not the path of before once more.
+    """
+    rig.send(trace(1, 5))
+    rig.pass_time(15)
+    assert rig.stored() == Counter([1])
+    rig.store.away = True
+    for last in (6, 7, 8):
+        rig.send(trace(1, last)[last - 1 :])
+        for _ in range(4):
+            rig.seconds += 1
+            with contextlib.suppress(UnavailableError):
+                rig.pipeline.step()
+    rig.store.away = False
+    rig.pass_time(30)
+    held = rig.real_store.query(
+        "SELECT version, spans FROM path_log WHERE kind = 'path' AND sign = 1 ORDER BY version"
+    ).rows
+    assert held == [(1, 5), (2, 6), (3, 8)]
+    assert rig.stored() == Counter([1])
+    assert rig.real_store.query("SELECT sum(requests), toInt64(sum(complete)) FROM path_1m").rows == [(1.0, 1)]
+    assert rig.late() == Counter([(1, 6), (1, 7), (1, 8)])
 
 
 @pytest.mark.parametrize("seed", range(6))

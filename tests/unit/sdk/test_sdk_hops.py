@@ -39,6 +39,21 @@ def test_a_hop_is_a_server_span_under_its_caller(gateway: Recorder) -> None:
     }
 
 
+def test_a_hop_says_for_whom(gateway: Recorder) -> None:
+    """Given, or found later; a decorated function's at each call."""
+    with telemetry.hop(tenant="acct_1"):
+        pass
+    with telemetry.hop(tenant="acct_1") as hop:
+        hop.tenant("acct_2")
+
+    @telemetry.hop("settle", tenant="acct_3")
+    def settle() -> None:
+        pass
+
+    settle()
+    assert [s.attributes.get("edgepath.tenant") for s in gateway.spans] == ["acct_1", "acct_2", "acct_3"]
+
+
 def test_the_clients_hop_is_the_root_and_a_client_span(client: Recorder) -> None:
     with telemetry.hop(method="GET", route="/v1/refunds") as hop:
         with telemetry.attempt("GET", "https://api.example.com/v1/refunds?limit=3") as attempt:

@@ -24,6 +24,7 @@ EVERYTHING = """
 
     async def app(scope, receive, send):
         scope["route"] = Route
+        scope["edgepath.tenant"] = "acct_1"
         await send({"type": "http.response.start", "status": 503, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 

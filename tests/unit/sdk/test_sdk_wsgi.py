@@ -218,3 +218,17 @@ def test_under_a_real_server(recorder: Recorder) -> None:
     assert response.content == b"hello"
     assert response.headers["content-length"] == "5"
     assert recorder.hops[0].attributes["url.path"] == "/v1/x"
+
+
+def test_the_application_may_leave_for_whom_a_request_came(recorder: Recorder) -> None:
+    """Under a key of the environ, as its route; it does not get into the metrics, which it would burst."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ["edgepath.tenant"] = "acct_1"
+        return answering(b"x")(environ, start_response)
+
+    call(telemetry.WSGIMiddleware(app))
+    (hop,) = recorder.hops
+    assert hop.attributes["edgepath.tenant"] == "acct_1"
+    ((labels, _),) = recorder.points("http.server.request.duration")
+    assert "edgepath.tenant" not in labels

@@ -1,0 +1,84 @@
+"""What every loop from a feed to a log of blocks does: go on in trouble, put bad records aside, commit what has landed."""
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from telemetry.errors import EdgepathError
+from telemetry.feeds.base import Feed, Record
+from telemetry.redaction import redact_text
+
+_log = logging.getLogger(__name__)
+_TROUBLED_SECONDS = 1.0
+_RECORD_BYTES = 256  # of an object, besides its value
+
+
+class Loop(ABC):
+    """Moves records of one feed into one log. :meth:`step` and :meth:`run` belong to one thread."""
+
+    def __init__(self, feed: Feed, scrub: Callable[[bytes], bytes]) -> None:
+        """Read ``feed``; ``scrub`` takes out of a bad record what may not be kept of it."""
+        self._feed = feed
+        self._scrub = scrub
+        self._committed: dict[int, int] = {}
+        self._to_commit: dict[int, int] = {}
+        self._rejected: deque[tuple[Record, str]] = deque()
+        self._trouble = ""
+
+    @abstractmethod
+    def step(self) -> int:
+        """One round; returns how many records came in.
+
+        Raises:
+            EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
+        """
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until ``stop`` is set. What cannot be reached is tried again; nothing ends the loop but ``stop``."""
+        while not stop.is_set():
+            try:
+                self.step()
+                self._trouble = ""
+            except EdgepathError as error:
+                if not self._trouble:
+                    _log.error("the pipeline waits: %s", error)
+                self._trouble = str(error)
+                stop.wait(_TROUBLED_SECONDS)
+
+    @property
+    def _rejected_bytes(self) -> int:
+        """What the bad records take that are not put aside yet: where that cannot be done, they must not fill the memory."""
+        return sum(len(record.value) + _RECORD_BYTES for record, _ in self._rejected)
+
+    def _put_aside(self) -> None:
+        """Hand the bad records back; one that cannot be put aside now waits, and its offset is not committed before."""
+        while self._rejected:
+            record, reason = self._rejected[0]
+            reason = redact_text(reason)
+            self._feed.reject(replace(record, value=self._scrub(record.value)), reason)
+            _log.error("a record that cannot be decoded was put aside: %s", reason)
+            self._rejected.popleft()
+
+    def _stored(self, partition: int, resume_offset: int) -> None:
+        """Everything of a partition below an offset is stored: to be committed."""
+        if resume_offset > self._committed.get(partition, 0):
+            self._to_commit[partition] = resume_offset
+
+    def _commit(self) -> None:
+        if self._rejected or not self._to_commit:
+            return
+        self._feed.commit(self._to_commit)
+        # A group that is rebalancing takes no offsets, and a partition that is idle from now on has no other ones to come.
+        stands = self._feed.assigned()
+        done = {p: offset for p, offset in self._to_commit.items() if stands.get(p, 0) >= offset}
+        self._committed.update(done)
+        self._to_commit = {p: offset for p, offset in self._to_commit.items() if p in stands and p not in done}
+
+    def _forget_offsets(self, partition: int) -> None:
+        """A partition is no longer ours."""
+        self._committed.pop(partition, None)
+        self._to_commit.pop(partition, None)
+        self._rejected = deque(r for r in self._rejected if r[0].partition != partition)
