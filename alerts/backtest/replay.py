@@ -33,6 +33,7 @@ class Fired:
         ended: when the last of them was.
         budget_used: share of the period's budget that was gone from the onset to the page.
         bad_events: from the onset to the page, weighted.
+        service: whose SLO it is: alerts of several services are never one page.
     """
 
     group: Group
@@ -44,6 +45,7 @@ class Fired:
     ended: float
     budget_used: float
     bad_events: float
+    service: str = ""
 
 
 def replay(slo: Slo, policy: Policy, group: Group, series: Series) -> list[Fired]:
@@ -55,6 +57,8 @@ def replay(slo: Slo, policy: Policy, group: Group, series: Series) -> list[Fired
         group: for the answer.
         series: minutes; with more before the time of interest than the longest window, or the first alerts come late.
     """
+    if not series.bad.any():
+        return []  # as in most groups
     events = series
     if slo.slice_seconds:
         series = regrouped(series, slo.slice_seconds)
@@ -163,6 +167,7 @@ def _fired(
     return Fired(
         group, severity, rules, at, resolved, float(series.start + onset * series.step),
         float(series.start + ended * series.step), gone / (budget * expected) if expected else 0.0, gone,
+        slo.service,
     )  # fmt: skip
 
 

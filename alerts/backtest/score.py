@@ -141,16 +141,17 @@ def score(policy: str, fired: Sequence[Fired], incidents: Sequence[Incident] | N
 def _grouped(fired: Sequence[Fired], group_seconds: float) -> list[list[Fired]]:
     pages: list[list[Fired]] = []
     joined: list[float] = []
+    alike: dict[tuple[str, str, str], list[int]] = {}
     for alert in sorted(fired, key=lambda f: (f.at, -f.bad_events)):
+        places = alike.setdefault((alert.service, alert.severity, alert.group.environment), [])
         home = None
-        for i in range(len(pages) - 1, -1, -1):
-            first, ends = pages[i][0], [f.resolved for f in pages[i]]
-            open_still = any(e is None or e > alert.at for e in ends)
-            same = (first.severity, first.group.environment) == (alert.severity, alert.group.environment)
-            if same and open_still and group_seconds > 0 and alert.at - joined[i] <= group_seconds:
+        for i in reversed(places):
+            open_still = any(f.resolved is None or f.resolved > alert.at for f in pages[i])
+            if open_still and group_seconds > 0 and alert.at - joined[i] <= group_seconds:
                 home = i
                 break
         if home is None:
+            places.append(len(pages))
             pages.append([alert])
             joined.append(alert.at)
         else:

@@ -1,8 +1,9 @@
 """Minutes of an SLO's group as arrays: what a replay works on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,24 @@ class Series:
         """When the last bucket ends."""
         return self.start + len(self) * self.step
 
-    @property
+    @cached_property
     def bad(self) -> Floats:
         """Bad events of each bucket, weighted; 0 where no stored path was bad."""
         return np.where(self.total_paths > self.good_paths, np.maximum(self.total - self.good, 0.0), 0.0)
+
+    @cached_property
+    def up_to(self) -> Mapping[str, Floats]:
+        """Sums of all buckets before each, and of all: of what the fields are called, and of ``bad`` and ``bad_paths``."""
+        values = {name: getattr(self, name) for name in (*SUMS, "bad")}
+        values["bad_paths"] = self.total_paths - self.good_paths
+        return {name: before_each(some) for name, some in values.items()}
+
+
+def before_each(values: Floats) -> Floats:
+    """Sums of all values before each, and of all."""
+    found = np.zeros(len(values) + 1)
+    np.cumsum(values, out=found[1:])
+    return found
 
 
 def blank(buckets: int) -> dict[str, Floats]:
@@ -71,16 +86,21 @@ def read_series(store: Store, slos: Sequence[Slo], start: float, end: float, ste
     names = counted(store, slos, step)
     found: dict[Group, Series] = {}
     for some in _chunks([slo for slo in slos if slo.name in names], _SLOS_A_QUERY):
-        found |= _read(store, _counted_sql(), some, first, buckets, step)
+        given = _parameters(some, first, buckets, step)
+        # Where every group stands by itself, none must be folded, and the rows come as they are: that is three times as fast.
+        groups = _largest_number(store, given)
+        large = any(groups.get(slo.name, 0) > slo.max_groups for slo in some)
+        found |= _read(store, _counted_sql() if large else _plain_sql(), given, first, buckets, step)
     for slo in slos:
         if slo.name not in names:
-            found |= _read(store, _paths_sql(slo, step), [slo], first, buckets, step)
+            found |= _read(store, _paths_sql(slo, step), _parameters([slo], first, buckets, step), first, buckets, step)
     return found
 
 
 _SLOS_A_QUERY: Final = 20
 _KEYS: Final = "slo, environment, dimension, shown"
-_LISTS: Final = ", ".join(f"groupArray({name}_b)" for name in ("bucket", *SUMS))
+_KEYS_OF_ROWS: Final = "slo, environment, dimension, value AS shown"
+_LISTS: Final = ", ".join(f"groupArray({name}_b) AS {name}_l" for name in ("bucket", *SUMS))
 _WITHIN: Final = "bucket >= toDateTime({start:Int64}, 'UTC') AND bucket < toDateTime({end:Int64}, 'UTC')"
 
 
@@ -89,13 +109,30 @@ def _inner(shown: str) -> str:
     return f"SELECT slo, environment, dimension, {shown} AS shown, toInt64(toUnixTimestamp(bucket)) AS bucket_b, {sums}"
 
 
+_COUNTED: Final = (
+    "WHERE slo IN {slos:Array(String)} "
+    "AND dimension = transform(slo, {slos:Array(String)}, {splits:Array(String)}, '') AND " + _WITHIN
+)
+
+
 def _counted_sql() -> str:
-    splits = "dimension = transform(slo, {slos:Array(String)}, {splits:Array(String)}, '')"
-    where = f"WHERE has({{slos:Array(String)}}, slo) AND {splits} AND {_WITHIN}"
-    return (
-        f"SELECT {_KEYS}, {_LISTS} FROM ({_inner(many_shown_sql(where))} FROM {SLI_1M} {where} "  # noqa: S608
-        f"GROUP BY {_KEYS}, bucket) GROUP BY {_KEYS}"
+    minutes = f"{_inner(many_shown_sql(_COUNTED))} FROM {SLI_1M} {_COUNTED} GROUP BY {_KEYS}, bucket"
+    return f"SELECT {_KEYS}, {_LISTS} FROM ({minutes}) GROUP BY {_KEYS}"  # noqa: S608
+
+
+def _plain_sql() -> str:
+    lists = ", ".join(f"groupArray(toFloat64({name})) AS {name}_l" for name in SUMS)
+    at = "groupArray(toInt64(toUnixTimestamp(bucket))) AS bucket_l"
+    return f"SELECT {_KEYS_OF_ROWS}, {at}, {lists} FROM {SLI_1M} {_COUNTED} GROUP BY {_KEYS}"  # noqa: S608
+
+
+def _largest_number(store: Store, given: Mapping[str, Parameter]) -> dict[str, int]:
+    """How many groups each SLO has, of the environment that has most."""
+    sql = (
+        "SELECT slo, max(groups) FROM (SELECT slo, environment, toInt64(uniqExact(value)) AS groups "  # noqa: S608
+        f"FROM {SLI_1M} {_COUNTED} GROUP BY slo, environment) GROUP BY slo"
     )
+    return {str(slo): int(groups) for slo, groups in store.query(sql, given).rows}
 
 
 def _paths_sql(slo: Slo, step: int) -> str:
@@ -113,8 +150,8 @@ def _paths_sql(slo: Slo, step: int) -> str:
     return f"SELECT {_KEYS}, {_LISTS} FROM ({minutes}) GROUP BY {_KEYS}"  # noqa: S608
 
 
-def _read(store: Store, sql: str, slos: Sequence[Slo], first: int, buckets: int, step: int) -> dict[Group, Series]:
-    given: dict[str, Parameter] = {
+def _parameters(slos: Sequence[Slo], first: int, buckets: int, step: int) -> dict[str, Parameter]:
+    return {
         "slos": [slo.name for slo in slos],
         "splits": [slo.group_by for slo in slos],
         "most": [slo.max_groups for slo in slos],
@@ -122,14 +159,33 @@ def _read(store: Store, sql: str, slos: Sequence[Slo], first: int, buckets: int,
         "start": first,
         "end": first + buckets * step,
     }
+
+
+def _read(
+    store: Store, sql: str, given: Mapping[str, Parameter], first: int, buckets: int, step: int
+) -> dict[Group, Series]:
+    # As Arrow: millions of minutes as Python's numbers take five times as long.
+    rows = store.arrow(sql, given).combine_chunks()
+    keys = zip(*(rows.column(name).to_pylist() for name in _KEYS.split(", ")), strict=True)
+    lists = [_list(rows.column(f"{name}_l")) for name in ("bucket", *SUMS)]
     found = {}
-    for slo, environment, dimension, value, at, *lists in store.query(sql, given).rows:
-        places = (np.asarray(at, dtype=np.int64) - first) // step
+    for number, key in enumerate(keys):
+        at, *values = (flat[ends[number] : ends[number + 1]] for flat, ends in lists)
+        places = (at - first) // step
         arrays = blank(buckets)
-        for name, values in zip(SUMS, lists, strict=True):
-            arrays[name][places] = values
-        found[Group(str(slo), str(environment), str(dimension), str(value))] = Series(first, step, **arrays)
+        for name, some in zip(SUMS, values, strict=True):
+            np.add.at(arrays[name], places, some)  # a bucket may have several rows that are not merged yet
+        slo, environment, dimension, value = (part.decode("utf-8", "replace") for part in key)
+        found[Group(slo, environment, dimension, value)] = Series(first, step, **arrays)
     return found
+
+
+def _list(column: Any) -> tuple[NDArray[Any], list[int]]:
+    """The numbers of a column of lists, one after the other, and where each list begins and ends."""
+    lists = column.chunk(0) if column.num_chunks else None
+    if lists is None:
+        return np.zeros(0), [0]
+    return lists.values.to_numpy(), lists.offsets.to_pylist()
 
 
 def _chunks(slos: Sequence[Slo], size: int) -> Iterable[Sequence[Slo]]:

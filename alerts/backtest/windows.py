@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.backtest.series import Bools, Floats, Series
+from alerts.backtest.series import Bools, Floats, Series, before_each
 from alerts.burnrate import Policy, Rule, Sustained
 from alerts.confidence import quantile
 from alerts.slices import Z as SLICE_Z
@@ -46,23 +46,27 @@ class Answers:
 
 def running(values: Floats, buckets: int) -> Floats:
     """Sums of the last ``buckets`` values, at each of them."""
-    whole = np.concatenate(([0.0], np.cumsum(values)))
-    first = np.maximum(np.arange(1, len(values) + 1) - buckets, 0)
-    return whole[1:] - whole[first]
+    return _last(before_each(values), buckets)
+
+
+def _last(up_to: Floats, buckets: int) -> Floats:
+    """The same by the sums of :func:`~alerts.backtest.series.before_each`."""
+    found = up_to[1:].copy()
+    found[buckets:] -= up_to[1:-buckets] if buckets else up_to[1:]
+    return found
 
 
 def sums(series: Series, seconds: int) -> Sums:
     """The sums of a window of so many seconds."""
-    n = seconds // series.step
-    bad_paths = running(series.total_paths - series.good_paths, n)
+    last = {name: _last(some, seconds // series.step) for name, some in series.up_to.items() if name != "good_paths"}
     return Sums(
-        good=running(series.good, n),
-        total=running(series.total, n),
-        bad_paths=bad_paths,
-        total_paths=running(series.total_paths, n),
-        good_squares=running(series.good_squares, n),
-        total_squares=running(series.total_squares, n),
-        bad=np.where(bad_paths > 0, np.maximum(running(series.bad, n), 0.0), 0.0),
+        good=last["good"],
+        total=last["total"],
+        bad_paths=last["bad_paths"],
+        total_paths=last["total_paths"],
+        good_squares=last["good_squares"],
+        total_squares=last["total_squares"],
+        bad=np.where(last["bad_paths"] > 0, np.maximum(last["bad"], 0.0), 0.0),
     )
 
 
@@ -131,14 +135,15 @@ def judged(policy: Policy, rule: Rule, slo: Slo, series: Series) -> Answers:
     bad, bad_paths = long.evidence or (long.bad, long.bad_paths)
     enough = (bad_paths >= max(policy.min_bad_paths, 1)) & (bad >= float(policy.min_bad_events) - 1e-9)
     limit = float(rule.factor * (1 - slo.objective))
-    low = ratio_low(long, quantile(policy.confidence))
     sampled = (
         np.ones(len(series), dtype=np.bool_)
         if long.bad_low is not None
         else _excess(long)[1] > 1e-9 * np.maximum(long.total, 1.0)
     )
     short_over = over(short, slo.objective, rule.factor)
-    fires = short_over & enough & over(long, slo.objective, rule.factor) & (~sampled | (low > limit))
+    fires = short_over & enough & over(long, slo.objective, rule.factor)
+    if (fires & sampled).any():
+        fires &= ~sampled | (ratio_low(long, quantile(policy.confidence)) > limit)
     holds = np.where(short.total_paths > 0, short_over.astype(np.int8), np.int8(NO_DATA)).astype(np.int8)
     return Answers(rule.key, _ripe(fires, rule.after_seconds // series.step), holds)
 

@@ -111,7 +111,7 @@ def consume(
                 pipeline.run(stop)
             ending()
             pipeline.finish(settings.drain_seconds)
-        return pipeline.status().waiting_batches
+        return pipeline.status().waiting_batches + (metrics.look().status.waiting_batches if metrics else 0)
 
 
 def _metrics(settings: ConsumeSettings) -> MetricsConsumer:

@@ -38,15 +38,15 @@ def open_kafka(
             parts.callback(broker.stop)
             broker.start()
             kafka = broker.bootstrap
-        cluster = KafkaSettings.of(kafka)
-        where.append(("Kafka", f"{cluster.bootstrap}, topics {SPANS_TOPIC} and {METRICS_TOPIC}"))
+        settings = KafkaSettings.of(kafka)
+        where.append(("Kafka", f"{settings.bootstrap}, topics {SPANS_TOPIC} and {METRICS_TOPIC}"))
 
         def way(topic: str, kind: Kind, group: str) -> Way:
-            ensure_topic(cluster, topic, PARTITIONS)
-            sink = KafkaSink(cluster, topic, kind)
+            ensure_topic(settings, topic, PARTITIONS)
+            sink = KafkaSink(settings, topic, kind)
             sink.open()
             parts.callback(sink.close)
-            feed = KafkaFeed(cluster, topic, group)
+            feed = KafkaFeed(settings, topic, group)
             feed.open()
             parts.callback(feed.close)
             return Way(feed, sink, topic)

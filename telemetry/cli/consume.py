@@ -28,9 +28,8 @@ _EVERY_SECONDS = 10.0
 @setting("--group", metavar="NAME", default="edgepath", help="Consumer group; start more in it to scale out.")
 @setting(
     "--metrics-topic",
-    default=METRICS_TOPIC,
     metavar="NAME",
-    envvar="EDGEPATH_METRICS_TOPIC",
+    default=METRICS_TOPIC,
     help="Topic with OTLP metrics. One that is missing is waited for.",
 )
 @setting(
@@ -131,7 +130,7 @@ def consume(
 
         def ready(running: "Consumption") -> None:
             topics = f"{topic} and {metrics_topic}" if metrics else topic
-            say(f"consuming {topics} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topics=topics, group=group)
+            say(f"consuming {topics} at {kafka.bootstrap} into {clickhouse}; Ctrl-C stops", topic=topic, group=group)
             threading.Thread(target=_tell, args=(running, stopping), daemon=True).start()
 
         def ending() -> None:

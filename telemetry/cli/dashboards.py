@@ -20,11 +20,15 @@ def dashboards() -> None:
     help="Directory to write to; by default dashboards/generated of this installation.",
 )
 def build(out: Path | None) -> None:
-    """Write every dashboard as JSON, for Grafana's file provisioning or import."""
+    """Write every dashboard as JSON, for Grafana's file provisioning or import.
+
+    Not the one of the SLOs: it follows their files, and `edgepath slo rules` writes it with their alert rules.
+    """
     from dashboards import build as builder  # noqa: PLC0415 - grafanalib is not needed by the other commands
 
     for path in builder.write(out or builder.GENERATED):
         click.echo(path)
+    click.echo("the dashboard of the SLOs follows their files: `edgepath slo rules --out DIR` writes it", err=True)
 
 
 @dashboards.command()

@@ -52,7 +52,7 @@ TASKS: Final = (
     Task("sdk.official", "sdk_official:run"),
     Task("sdk.redaction", "sdk_redaction:run"),
     Task("sdk.import", "sdk_import:run"),
-    Task("backtest", "backtest:run_backtests", rounds=1),
+    Task("backtest", "backtest:run_backtests", rounds=1, seconds=300),
 )
 
 RATIOS: Final = (

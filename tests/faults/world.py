@@ -19,6 +19,7 @@ from telemetry.errors import EdgepathError
 from telemetry.store import schema
 from telemetry.store.address import ServerAddress
 from telemetry.store.server import ServerStore
+from telemetry.store.tables import SLI_1M
 from tests.faults.checker import Verdict, arrived, check, missing_poison
 from tests.faults.command import command
 from tests.faults.consumers import Consumer, Exit, Link
@@ -175,13 +176,14 @@ class World:
         return self._folders
 
     def set_window(self, blocks: int) -> None:
-        """Give every table that has a deduplication window this one."""
+        """Give every table that has a deduplication window this one; ``sli_1m`` as often as there are SLOs, as in earnest."""
         tables = self.store.query(
             "SELECT name FROM system.tables WHERE database = currentDatabase()"
             " AND position(engine_full, 'non_replicated_deduplication_window') > 0"
         ).rows
         for (table,) in tables:
-            self.store.execute(f"ALTER TABLE `{table}` MODIFY SETTING non_replicated_deduplication_window = {blocks}")
+            places = blocks * len(self._slos) if table == SLI_1M else blocks
+            self.store.execute(f"ALTER TABLE `{table}` MODIFY SETTING non_replicated_deduplication_window = {places}")
 
     def fault(self, what: str) -> None:
         """Count a fault that was done, and say so."""

@@ -1,4 +1,4 @@
-"""``edgepath slo drill`` through real parts: receiver, Kafka, consumer, ClickHouse, watcher, and who gets the page."""
+"""``edgepath slo drill`` through real parts: receiver, Kafka, consumer, ClickHouse, watcher, Alertmanager, a webhook."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from telemetry.demo.kafka_broker import KafkaBroker
 from telemetry.store.address import ServerAddress
 from telemetry.store.server import ServerStore
+from tests.real.parts.alertmanager import Alertmanager
 from tests.unit.alerts.http_receiver import Receiver, receiving, until
 
 EDGEPATH = [sys.executable, "-c", "from telemetry.cli import main; main()"]
@@ -33,9 +34,10 @@ def running(folder: Path, name: str, ready: str, *arguments: str, **variables: s
             process.wait(60)
 
 
-def drill(otlp: str, url: str, timeout: str) -> tuple[int, dict[str, object]]:
+def drill(otlp: str, url: str, timeout: str, alertmanager: str = "") -> tuple[int, dict[str, object]]:
     """Exit status, and what it told."""
     command = [*EDGEPATH, "slo", "drill", "--otlp", otlp, "--clickhouse", url, "--timeout", timeout, "--json"]
+    command += ["--alertmanager", alertmanager] if alertmanager else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     return done.returncode, json.loads(done.stdout)
 
@@ -61,21 +63,29 @@ def test_a_drill_arrives_and_is_timed_and_leaves_nothing(
     receive = ["receive", *kafka, "--metrics-topic", f"{topic}-m", "--grpc-port", "0", "--http-port", "0"]
     with ExitStack() as stack:
         receiver: Receiver = stack.enter_context(receiving())
+        passed_on: Receiver = stack.enter_context(receiving())
+        manager = Alertmanager(tmp_path / "alertmanager", f"{passed_on.url}/hook")
+        stack.callback(manager.stop)
+        manager.start()
         log = stack.enter_context(running(tmp_path, "receive", "receiving OTLP", *receive))
         found = re.search(r"(http://\S+)/v1/traces", log.read_text())
         assert found is not None
         consume = ["consume", *kafka, "--group", topic, "--clickhouse", clickhouse_url]
         stack.enter_context(running(tmp_path, "consume", "consuming", *consume))
         watch = ["watch", "--clickhouse", clickhouse_url, "--state", str(tmp_path / "s.json"), "--interval", "1"]
-        with running(tmp_path, "watch", "watching", *watch, EDGEPATH_WEBHOOK=f"{receiver.url}/hook"):
-            status, told = drill(found[1], clickhouse_url, "4m")
+        told_to = {"EDGEPATH_WEBHOOK": f"{receiver.url}/hook", "EDGEPATH_ALERTMANAGER": manager.url}
+        with running(tmp_path, "watch", "watching", *watch, "--no-watchdog", **told_to):
+            status, told = drill(found[1], clickhouse_url, "4m", manager.url)
             assert (status, told["arrived"]) == (0, True), told
             until(lambda: len(receiver.taken) == 2, 30)
+            until(lambda: [b["status"] for b in passed_on.taken] == ["firing", "resolved"], 60)
         legs = told["legs"]
         assert isinstance(legs, list)
         seconds = [leg["seconds"] for leg in legs]
         assert seconds == sorted(seconds)
-        assert len(legs) == 6
+        assert [leg["leg"] for leg in legs][-2:] == ["shown by Alertmanager", "resolved and told"]
+        assert len(legs) == 7
+        assert passed_on.taken[0]["commonLabels"]["drill"] == "true"
         assert [(b["kind"], b["slo"], b["drill"]) for b in receiver.taken] == [
             ("trigger", "edgepath-drill", True),
             ("resolve", "edgepath-drill", True),

@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
-NOW = 1_800_000_000_000
+NOW = 4_000_867_200_000
 """Arrival of the records, in ms."""
 NOW_NS = NOW * 1_000_000
 RESOURCE = {

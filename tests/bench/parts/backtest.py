@@ -16,7 +16,7 @@ from telemetry.store.embedded import EmbeddedStore
 from tests.bench.measure import Series
 
 _SLOS, _DAYS, _GROUPS = 100, 30, 2
-_NOW = 1_800_000_000
+_NOW = 4_000_867_200  # far away: nothing is old enough to be forgotten
 
 
 def run_backtests(folder: Path) -> dict[str, Series]:
@@ -30,15 +30,16 @@ def run_backtests(folder: Path) -> dict[str, Series]:
         policy = policies.load()
         before = run.longest_window(slos, [policy])
         _fill(store, _DAYS * 1440 + before // 60)
-        taken = {}
+        taken: dict[str, float] = {}
         for name, some in (("warm", slos[:1]), ("slo_30d", slos[:1]), ("100_slos", slos)):
-            begun = time.monotonic()
+            begun, used = time.monotonic(), time.process_time()
             start, end = _NOW - _DAYS * 86_400, _NOW
             series = run.over_history(store, some, [policy], start, end)
             (score,) = run.compare(some, [policy], series, start, end)
-            taken[name] = time.monotonic() - begun
+            taken[f"{name}_seconds"] = time.monotonic() - begun
+            taken[f"{name}_cpu_seconds"] = time.process_time() - used  # the embedded engine's included
             assert len(score.of("page")) >= len(some), "the incidents that were stored are not found"
-    return {f"backtest.{name}_seconds": Series("s", (s,)) for name, s in taken.items() if name != "warm"}
+    return {f"backtest.{name}": Series("s", (s,)) for name, s in taken.items() if not name.startswith("warm")}
 
 
 def _slo(number: int) -> Slo:

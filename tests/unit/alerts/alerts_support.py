@@ -20,8 +20,8 @@ from telemetry.store.base import Parameter, Result, Store
 from tests.support.inserts import Insert
 from tests.support.unused_store import UnusedStore
 
-T0 = 1_800_000_000.0
-"""A time, at the start of a minute and of a day's third hour."""
+T0 = 4_000_867_200.0
+"""A time: Friday, 2096-10-12, 08:00 UTC. So far away that no row of a test is old enough for a table to forget it."""
 
 DEMO = policies.load("demo")
 WORKBOOK = policies.load("workbook")

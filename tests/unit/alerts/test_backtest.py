@@ -240,6 +240,8 @@ def test_alerts_that_fire_together_are_one_page() -> None:
     assert score("p", alerts, None, 600).pages[0].resolved == 900
     assert len(score("p", alerts, None, 0).pages) == 3
     assert score("p", alerts, None, 0).precision is None
+    others = [replace(a, service="payments") for a in alerts[1:2]]
+    assert [len(p.fired) for p in score("p", [alerts[0], *others], None, 600).pages] == [1, 1]
 
 
 def test_a_ticket_is_enough_where_one_is_expected_and_too_little_for_a_page() -> None:
@@ -341,8 +343,8 @@ kind: Incidents
 metadata: {name: autumn}
 spec:
   incidents:
-    - {name: b, start: "2027-01-15T10:00:00Z", end: "2027-01-15T10:30:00+00:00", value: fra}
-    - {name: a, start: "2027-01-15T08:00:00Z", end: "2027-01-15T08:30:00Z", expect: ticket}
+    - {name: b, start: "2096-10-12T10:00:00Z", end: "2096-10-12T10:30:00+00:00", value: fra}
+    - {name: a, start: "2096-10-12T08:00:00Z", end: "2096-10-12T08:30:00Z", expect: ticket}
 """
     found = labels.load(write(tmp_path / "i.yaml", text))
     assert [(i.name, i.start - T0, i.value, i.expect) for i in found] == [
@@ -380,7 +382,7 @@ def test_the_command_on_a_scenario(tmp_path: Path) -> None:
 
 def test_the_command_on_history(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Shared:
-        query, execute = store.query, store.execute
+        query, execute, arrow = store.query, store.execute, store.arrow
 
         def close(self) -> None:
             """The fixture closes it."""
@@ -396,7 +398,7 @@ def test_the_command_on_history(store: Store, monkeypatch: pytest.MonkeyPatch, t
     append_paths(store, rows)
     incidents = write(tmp_path / "i.yaml", (
         "apiVersion: edgepath/v1\nkind: Incidents\nmetadata: {name: a}\nspec:\n  incidents:\n"
-        '    - {name: half, start: "2027-01-15T08:00:00Z", end: "2027-01-15T08:20:00Z"}\n'
+        '    - {name: half, start: "2096-10-12T08:00:00Z", end: "2096-10-12T08:20:00Z"}\n'
     ))  # fmt: skip
     told = json.loads(call("all", "--data", "x", "--since", "1d", "--incidents", str(incidents), "--json").stdout)
     assert told["policies"][0]["recall"] == 1.0

@@ -45,7 +45,7 @@ def test_pagerduty_gets_a_trigger_and_a_resolve_with_one_key(receiver: Receiver)
     assert {k: payload[k] for k in ("severity", "source", "component", "group", "class")} == {
         "severity": "critical", "source": "fra", "component": "envoy-fra", "group": "edge", "class": "edge-availability",
     }  # fmt: skip
-    assert payload["timestamp"] == "2027-01-15T08:00:00.000Z"
+    assert payload["timestamp"] == "2096-10-12T08:00:00.000Z"
     assert payload["custom_details"]["trace_ids"] == list(TRIGGER.trace_ids)
     assert [link["text"] for link in trigger["links"]] == ["dashboard"]  # a path in a repository is no link
     assert "payload" not in resolve
@@ -106,7 +106,7 @@ def test_the_heartbeat_beats_once_a_minute_while_evaluations_go_well(receiver: R
         beat.refresh([], T0 + second)
         until(lambda due=second // 60 + 1: len(receiver.taken) == due)  # type: ignore[misc]  # a lambda's default
     beat.close(5)
-    assert receiver.taken[0]["evaluated"] == "2027-01-15T08:00:00.000Z"
+    assert receiver.taken[0]["evaluated"] == "2096-10-12T08:00:00.000Z"
     assert not beat.wants(TRIGGER)
     assert beat.alive_only
 
@@ -121,8 +121,8 @@ def test_the_watchdog_always_fires_at_alertmanager(receiver: Receiver) -> None:
     assert receiver.paths == ["/api/v2/alerts"] * 2
     first, second = (body[0] for body in receiver.taken)
     assert first["labels"]["alertname"] == "EdgepathWatchdog"
-    assert (first["startsAt"], second["startsAt"]) == ("2027-01-15T08:00:00.000Z",) * 2
-    assert second["endsAt"] == "2027-01-15T08:06:00.000Z"
+    assert (first["startsAt"], second["startsAt"]) == ("2096-10-12T08:00:00.000Z",) * 2
+    assert second["endsAt"] == "2096-10-12T08:06:00.000Z"
 
 
 def test_blindness_has_a_name_of_its_own_at_alertmanager() -> None:

@@ -42,7 +42,7 @@ def test_a_webhook_gets_the_documented_payload(receiver: Receiver) -> None:
     assert [event_from(b) for b in receiver.taken] == [TRIGGER, RESOLVE]
     assert receiver.paths == ["/hook?key=s3cret"] * 2
     assert receiver.headers[0]["Content-Type"] == "application/json"
-    assert receiver.headers[0]["Idempotency-Key"] == f"{TRIGGER.dedup_key}/trigger/1800000000.000"
+    assert receiver.headers[0]["Idempotency-Key"] == f"{TRIGGER.dedup_key}/trigger/4000867200.000"
     assert (notifier.delivered, notifier.failed, notifier.dropped) == (2, 0, 0)
 
 
@@ -225,9 +225,9 @@ def test_alertmanager_gets_its_alert(receiver: Receiver) -> None:
         "alertname": "EdgepathBurnRate", "slo": "edge-availability", "service": "edge", "environment": "prod",
         "severity": "page", "pop": "fra",
     }  # fmt: skip
-    assert opened["startsAt"] == resolved["startsAt"] == "2027-01-15T08:00:00.000Z"
-    assert opened["endsAt"] == "2027-01-15T09:00:00.000Z"
-    assert resolved["endsAt"] == "2027-01-15T08:01:40.000Z"
+    assert opened["startsAt"] == resolved["startsAt"] == "2096-10-12T08:00:00.000Z"
+    assert opened["endsAt"] == "2096-10-12T09:00:00.000Z"
+    assert resolved["endsAt"] == "2096-10-12T08:01:40.000Z"
     assert opened["annotations"]["summary"] == TRIGGER.summary
     assert opened["annotations"]["tier"] == "edge"
     assert opened["generatorURL"] == TRIGGER.dashboard_url
@@ -250,8 +250,8 @@ def test_open_alerts_are_sent_again_to_an_alertmanager_that_forgets(receiver: Re
     notifier.refresh([TRIGGER], T0 + 61)
     notifier.close(5)
     ((again,),) = receiver.taken
-    assert again["startsAt"] == "2027-01-15T08:00:00.000Z"
-    assert again["endsAt"] == "2027-01-15T09:01:00.000Z"
+    assert again["startsAt"] == "2096-10-12T08:00:00.000Z"
+    assert again["endsAt"] == "2096-10-12T09:01:00.000Z"
 
 
 def test_a_webhook_is_told_once(receiver: Receiver) -> None:

@@ -160,10 +160,25 @@ def test_a_hops_own_time_is_counted(store: Store) -> None:
 def test_a_calendar_window_is_covered_by_what_has_passed_of_it(store: Store) -> None:
     from datetime import datetime  # noqa: PLC0415
 
-    slo = make_slo(calendar=Calendar(1, "w", datetime(2027, 1, 11), "UTC"))  # noqa: DTZ001 - local by definition
+    slo = make_slo(calendar=Calendar(1, "w", datetime(2096, 10, 8), "UTC"))  # noqa: DTZ001 - local by definition
     fill(store, slo, paths(-10_000, 1, 0))
     assert covered_shares(store, [slo], T0)[slo.name] == pytest.approx((4 * 86_400 + 8 * 3600) / (7 * 86_400))
     assert covered_shares(store, [make_slo(name="new")], T0)["new"] == 1.0
+
+
+def test_a_bucket_of_several_rows_is_summed(store: Store) -> None:
+    """As the parts of a table are before they are merged."""
+    slo = make_slo()
+    for later in (0, 20):
+        sync(store, [slo], 60, T0 - 60 + later)
+    store.execute("SYSTEM STOP MERGES sli_1m")
+    try:
+        for _ in range(3):
+            append_paths(store, paths(0, 2, 1))
+        series = read_series(store, [slo], T0 - 60, T0 + 60, 60)[FRA]
+    finally:
+        store.execute("SYSTEM START MERGES sli_1m")
+    assert (series.good.tolist(), series.total.tolist()) == ([0, 6], [0, 9])
 
 
 def test_backtest_budget_and_blame_keep_the_bound(store: Store) -> None:

@@ -59,6 +59,7 @@ def test_the_command_builds_and_checks(tmp_path: Path) -> None:
     checked = runner.invoke(command, ["check"], catch_exceptions=False)
 
     assert built.exit_code == 0
+    assert "`edgepath slo rules --out DIR`" in built.stderr
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(UIDS)
     assert "2 dashboards are what the code makes" in checked.output
 
