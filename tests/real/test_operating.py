@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
+from alerts import policies, sli_views, slos
 from telemetry.domain import paths as reference
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
@@ -123,11 +125,12 @@ class Place:
             where = TopicPartition(self.topic, partition)
             return int(reader.end_offsets([where])[where])
 
-    def members(self) -> tuple[str, int]:
-        """State of the group, and how many members it has, as the broker sees it."""
+    def members(self) -> list[tuple[str, int]]:
+        """State of the groups of paths and of metrics, and how many members they have, as the broker sees them."""
         with KafkaAdminClient(bootstrap_servers=self.kafka.broker.bootstrap) as admin:
-            group: Any = admin.describe_groups([self.topic])[self.topic]
-            return group["group_state"], len(group["members"])
+            names = [self.topic, f"{self.topic}-metrics"]
+            found: Any = admin.describe_groups(names)
+            return [(found[name]["group_state"], len(found[name]["members"])) for name in names]
 
     def paths(self) -> int:
         """How many are stored."""
@@ -137,10 +140,14 @@ class Place:
 def kafka_rights(kafka: SecureKafka, topic: str) -> None:
     """What deploy/README.md says that a consumer needs, for a user that has no other."""
     rules = [
-        (ResourceType.TOPIC, topic, ACLOperation.READ),
-        (ResourceType.GROUP, topic, ACLOperation.READ),
-        (ResourceType.TOPIC, f"{topic}.dead", ACLOperation.CREATE),
-        (ResourceType.TOPIC, f"{topic}.dead", ACLOperation.WRITE),
+        rule
+        for name in (topic, f"{topic}-metrics")
+        for rule in (
+            (ResourceType.TOPIC, name, ACLOperation.READ),
+            (ResourceType.GROUP, name, ACLOperation.READ),
+            (ResourceType.TOPIC, f"{name}.dead", ACLOperation.CREATE),
+            (ResourceType.TOPIC, f"{name}.dead", ACLOperation.WRITE),
+        )
     ]
     with KafkaAdminClient(bootstrap_servers=kafka.broker.bootstrap) as admin:
         admin.create_acls(
@@ -162,6 +169,7 @@ def place(secure_kafka: SecureKafka, tmp_path: Path) -> Iterator[Place]:
     """Everything but the consumer."""
     topic = f"operated-{uuid.uuid4().hex[:8]}"
     secure_kafka.broker.create_topic(topic, 2)
+    secure_kafka.broker.create_topic(f"{topic}-metrics", 1)
     kafka_rights(secure_kafka, topic)
     made = certificates(tmp_path / "tls")
     users = [clickhouse.User(name, STORE_PASSWORD, grants(name)) for name in ("edgepath_consume", "edgepath_watch")]
@@ -196,6 +204,7 @@ password-file = "clickhouse.secret"
 [consume]
 topic = "{topic}"
 group = "{topic}"
+metrics-topic = "{topic}-metrics"
 grace = "600s"
 complete-grace = "0.3s"
 drain = "600s"
@@ -248,7 +257,14 @@ def test_few_rights_no_secrets_and_an_orderly_end(place: Place) -> None:
         "watch", "--once", EDGEPATH_CLICKHOUSE_USER="edgepath_watch"
     ) as watcher:  # makes the SLOs' views
         assert watcher.wait(60) == 0, place.said()
+    assert not [line for line in place.lines() if line["level"] == "error"]
     clean(place)
+    address = replace(
+        ServerAddress.parse(place.server.url), database="edgepath", user="edgepath_watch", password=STORE_PASSWORD
+    )
+    with contextlib.closing(ServerStore(address)) as watching:  # later on it backfills them
+        told = sli_views.sync(watching, slos.load(), policies.load("workbook").resolution_seconds, time.time() + 600)
+        assert set(told.backfilled) == {slo.name for slo in slos.load()}
     sent = complete(40, seed=5)
     poison = [b"\xff" + hidden.encode() for hidden in CARDS] + [b"\x0a\x30 " + hidden.encode() for hidden in CARDS]
     with place.consumer() as process:
@@ -259,10 +275,10 @@ def test_few_rights_no_secrets_and_an_orderly_end(place: Place) -> None:
         wait_until(lambda: place.paths() == len(sent), 90)
         wait_until(lambda: len(letters(place)) == len(poison), 90)
         open_at = place.send(opened(seed=6))
-        assert place.members() == ("Stable", 1)
+        wait_until(lambda: place.members() == [("Stable", 1)] * 2)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, place.said()[-3000:]
-    assert place.members() == ("Empty", 0)
+    assert place.members() == [("Empty", 0)] * 2
     assert place.committed() == {0: open_at, 1: place.end(1)}
     assert place.admin.query("SELECT sum(total) > 0 FROM sli_1m").scalar()
     said = place.lines()
@@ -314,7 +330,7 @@ def test_what_is_due_is_stored_before_the_end_and_a_second_signal_does_not_wait(
         due(process, seed=7)
         place.server.process.send(signal.SIGCONT)
         assert process.wait(90) == 0, place.said()[-3000:]
-    assert place.members() == ("Empty", 0)
+    assert place.members() == [("Empty", 0)] * 2
     assert place.paths() == 2 + 5
     assert place.committed() == {0: place.end(0), 1: place.end(1)}
     try:
@@ -336,7 +352,7 @@ def metric(port: int, metric: ConsumerMetric) -> float:
 @pytest.mark.timeout(120)
 def test_up_with_a_kafka_that_wants_a_password(secure_kafka: SecureKafka, tmp_path: Path) -> None:
     """`edgepath up --kafka` gets in by the same settings; what was sent is acknowledged by Kafka; its logs are JSON as well."""
-    allow(secure_kafka, USER, "otlp_spans", ResourceType.TOPIC)
+    allow(secure_kafka, USER, "otlp_", ResourceType.TOPIC)
     allow(secure_kafka, USER, "edgepath", ResourceType.GROUP)
     (tmp_path / "secret").write_text(PASSWORD)
     (tmp_path / "secret").chmod(0o600)
@@ -361,12 +377,13 @@ web-port = 0
         subprocess.Popen([EDGEPATH, "up", *options], stdout=said, stderr=said, cwd=tmp_path) as process,
     ):
         try:
-            wait_until(lambda: "/v1/traces" in (tmp_path / "said").read_text() or process.poll() is not None, 90)
+            wait_until(lambda: '"where"' in (tmp_path / "said").read_text() or process.poll() is not None, 90)
             lines = [json.loads(line) for line in (tmp_path / "said").read_text().splitlines()]
             (where,) = (line["fields"]["where"] for line in lines if "where" in line.get("fields", ()))
-            assert where["Kafka"] == f"{secure_kafka.addresses['SASL_SSL']}, topic otlp_spans"
+            assert where["Kafka"] == f"{secure_kafka.addresses['SASL_SSL']}, topics otlp_spans and otlp_metrics"
             body = otlp.request(complete(1, seed=9)[0]).SerializeToString()
-            answer = httpx.post(where["OTLP/HTTP"], content=body, headers={"content-type": "application/x-protobuf"})
+            url = where["OTLP/HTTP"].split()[0]
+            answer = httpx.post(url, content=body, headers={"content-type": "application/x-protobuf"})
             assert answer.status_code == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
