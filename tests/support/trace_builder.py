@@ -57,7 +57,13 @@ def healthy(**api_fields: Any) -> Trace:
     to_gateway = trace.client("balancer", 18, 80, balancer, status=200)
     gateway = trace.server("gateway", 20, 78, to_gateway, status=200)
     to_api = trace.client("gateway", 25, 70, gateway, status=200)
-    trace.server("api", 30, 65, to_api, **{"status": 200, "route": "/v1/charges", "method": "POST", **api_fields})
+    trace.server(
+        "api",
+        30,
+        65,
+        to_api,
+        **{"status": 200, "route": "/v1/charges", "method": "POST", "tenant": "acct_1", **api_fields},
+    )
     return trace
 
 
