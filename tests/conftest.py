@@ -1,5 +1,10 @@
 """For all tests."""
 
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+
 import pytest
 
 pytest_plugins = ["tests.real.parts.missing"]
@@ -8,3 +13,19 @@ pytest_plugins = ["tests.real.parts.missing"]
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:  # noqa: ARG001 - pytest's
     """Bytes are no good as a test's name: they may differ from run to run (gzip writes the time), and from worker to worker."""
     return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) and not (val.isascii() and len(val) < 40) else None
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands that tests run in this process set up logging for a process of their own; the next test finds it as it was."""
+    levels = {logger: logger.level for logger in _loggers()}
+    hooks = sys.excepthook, threading.excepthook
+    yield
+    for logger in _loggers():
+        if logger.level != (before := levels.get(logger, logging.NOTSET)):
+            logger.setLevel(before)
+    sys.excepthook, threading.excepthook = hooks
+
+
+def _loggers() -> list[logging.Logger]:
+    return [logging.root, *(one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger))]
