@@ -27,6 +27,7 @@ class Loop(ABC):
         self._to_commit: dict[int, int] = {}
         self._rejected: deque[tuple[Record, str]] = deque()
         self._trouble = ""
+        self._rounds = 0
 
     @abstractmethod
     def step(self) -> int:
@@ -47,6 +48,19 @@ class Loop(ABC):
                     _log.error("the pipeline waits: %s", error)
                 self._trouble = str(error)
                 stop.wait(_TROUBLED_SECONDS)
+
+    @abstractmethod
+    def _follow_assignment(self) -> None:
+        """Take over the partitions that are new here, forget those that are not ours any more. Raises as :meth:`step` does."""
+
+    def _begin_round(self) -> None:
+        self._rounds += 1
+        try:
+            self._follow_assignment()
+        except EdgepathError:
+            # A member that falls silent loses its partitions, and the next one would fare no better.
+            self._feed.poll_batches(0.0, 0)
+            raise
 
     @property
     def _rejected_bytes(self) -> int:

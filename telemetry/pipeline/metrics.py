@@ -135,7 +135,7 @@ class MetricPipeline(Loop):
         self._flush_due = 0.0
         self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
         self._paused = False
-        self._lag = self._fenced = self._pauses = self._rounds = 0
+        self._lag = self._fenced = self._pauses = 0
 
     def status(self) -> MetricStatus:
         """Where the loop stands. May be called from another thread."""
@@ -161,13 +161,7 @@ class MetricPipeline(Loop):
         Raises:
             EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
         """
-        self._rounds += 1
-        try:
-            self._follow_assignment()
-        except EdgepathError:
-            # A member that falls silent loses its partitions, and the next one would fare no better.
-            self._feed.poll_batches(0.0, 0)
-            raise
+        self._begin_round()
         s = self._settings
         room = self._room()
         came = self._poll(s.poll_seconds if room else 0.0, room)

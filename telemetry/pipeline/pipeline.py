@@ -101,7 +101,7 @@ class Pipeline(Loop):
         self._polled: list[RecordBatch] = []
         self._polled_bytes = 0
         self._lag = 0
-        self._fenced = self._pauses = self._rounds = 0
+        self._fenced = self._pauses = 0
 
     def status(self) -> Status:
         """Where the loop stands. May be called from another thread."""
@@ -130,13 +130,7 @@ class Pipeline(Loop):
         Raises:
             EdgepathError: something cannot be reached; nothing is lost, the next round tries again.
         """
-        self._rounds += 1
-        try:
-            self._follow_assignment()
-        except EdgepathError:
-            # A member that falls silent loses its partitions, and the next one would fare no better.
-            self._feed.poll_batches(0.0, 0)
-            raise
+        self._begin_round()
         s = self._settings
         self._note_whether_full()
         room = 0 if self._engine.full else max(0, s.flush_bytes - self._polled_bytes - self._rejected_bytes)

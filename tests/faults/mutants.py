@@ -44,6 +44,7 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 def trust_window(blocks: int) -> None:
     """Believe that deduplication windows remember a token for so many later blocks."""
+    # Constants to everybody else (misc) and not the loops' own names (attr-defined): this process is to believe otherwise.
     logs.PATHS = pipeline.PATHS = dataclasses.replace(logs.PATHS, stale_blocks=blocks)  # type: ignore[misc,attr-defined]
     logs.METRICS = metrics.METRICS = dataclasses.replace(logs.METRICS, stale_blocks=blocks)  # type: ignore[misc,attr-defined]
 

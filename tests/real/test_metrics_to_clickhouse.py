@@ -197,7 +197,7 @@ def test_every_point_is_stored_once(kafka_broker: KafkaBroker, clickhouse_url: s
     with contextlib.ExitStack() as parts, contextlib.closing(ServerStore(ServerAddress.parse(clickhouse_url))) as store:
         # No topic yet: that is told, and no failure.
         consuming = consumer("missing.log")
-        parts.callback(lambda: consuming.kill())  # noqa: PLW0108 - the last one
+        parts.callback(lambda: consuming.kill())  # noqa: PLW0108 - the one that runs then, not this one
         wait_until(lambda: f"has no topic {metrics}" in consuming.tail())
         assert "no metrics are read" in consuming.tail()
         consuming.kill()

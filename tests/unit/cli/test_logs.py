@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -138,8 +139,6 @@ def test_text_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("secret", ["p@ss/w:rd%", "pass word", 'quo"te\\', "pä§§wörd", "tab\there"])
 def test_what_becomes_of_a_secret_is_hidden_as_well(secret: str) -> None:
     """In URLs, JSON, representations of text and bytes."""
-    from urllib.parse import quote, quote_plus  # noqa: PLC0415
-
     cleaning.hide(secret)
     forms = (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret), repr(secret))
     for form in (*forms, repr(b"\0alice\0" + secret.encode())):

@@ -65,7 +65,7 @@ def test_the_second_ends_at_once(first: signal.Signals, second: signal.Signals) 
 def test_a_signal_that_comes_while_the_events_own_lock_is_held() -> None:
     """As it is for a moment whenever somebody waits: the handler must not wait for it, for it runs in the same thread."""
     with stopped_by_signals() as stopping:
-        with stopping._cond:  # type: ignore[attr-defined] # of the standard library
+        with stopping._cond:  # type: ignore[attr-defined] # threading.Event's lock, which its stubs leave out
             os.kill(os.getpid(), signal.SIGTERM)
         assert stopping.wait(10)
 

@@ -113,7 +113,9 @@ def test_records_become_stored_points_and_are_committed(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("others_wait", "rests"), [(True, [3.0, 5.0]), (False, [])])
-def test_who_has_more_to_do_is_given_way(rig: Rig, *, others_wait: bool, rests: list[float]) -> None:
+def test_who_has_more_to_do_is_given_way(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, others_wait: bool, rests: list[float]
+) -> None:
     """Decoding keeps others from working: while they are behind, three times as long is left to them, within bounds."""
     slept: list[float] = []
     pipeline = MetricPipeline(
@@ -126,7 +128,7 @@ def test_who_has_more_to_do_is_given_way(rig: Rig, *, others_wait: bool, rests: 
         rig.seconds += takes.pop(0)
         return decode(records)
 
-    pipeline._decoder.decode = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(pipeline._decoder, "decode", slow)
     for value in (1, 2):
         rig.send(value)
         rig.seconds += 1
