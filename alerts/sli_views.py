@@ -1,4 +1,4 @@
-"""One materialized view per SLO on ``request_paths``, filling ``sli_1m``.
+"""One materialized view per SLO on ``path_feed``, through which every row of ``request_paths`` comes, filling ``sli_1m``.
 
 **Event time.** A path counts in the bucket in which it *ended* (``start + total_ns``, at most an hour after its start).
 A request that hung for 30 s is known to have failed only at its end; counted at its start, its failure would turn up in a
@@ -39,7 +39,7 @@ from alerts.filters import to_sql
 from alerts.filters.sql import text_literal
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
-from telemetry.store.tables import DEDUPLICATION_WINDOW, PATH_LOG, REQUEST_PATHS, SLI_1M, SLI_VIEWS, columns
+from telemetry.store.tables import DEDUPLICATION_WINDOW, PATH_FEED, PATH_LOG, REQUEST_PATHS, SLI_1M, SLI_VIEWS, columns
 
 SETTLE_SECONDS: Final = 5.0
 MAX_DURATION_SECONDS: Final = 3600
@@ -54,7 +54,7 @@ END_SECONDS: Final = (
 )
 """SQL: when a path of ``request_paths AS p`` ended, in whole seconds since the epoch."""
 
-_COLUMNS: Final = tuple(columns(SLI_1M))
+_COLUMNS: Final = tuple(name for name in columns(SLI_1M) if name != "blocks")
 _FORGET: Final = f"DELETE FROM {SLI_1M} WHERE slo = {{slo:String}}"  # noqa: S608 - the table's name is ours
 _UNDRIVEN: Final = (
     f"SELECT count() FROM (SELECT DISTINCT topic, partition, block, writer FROM {PATH_LOG} WHERE kind = 'path' "  # noqa: S608
@@ -175,8 +175,15 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def select_sql(slo: Slo, resolution_seconds: int) -> str:
-    """The SELECT that counts good and total events of ``slo`` from ``request_paths AS p``, without WHERE."""
+def select_sql(slo: Slo, resolution_seconds: int, source: str = REQUEST_PATHS, more: str = "") -> str:
+    """The SELECT that counts good and total events of ``slo`` from ``request_paths AS p``, without WHERE.
+
+    Args:
+        slo: whose events.
+        resolution_seconds: width of a bucket.
+        source: another table with the same columns.
+        more: more columns, each after a comma.
+    """
     good = to_sql(slo.good_filter)
     dimension, value = (text_literal(slo.group_by), f"p.{slo.group_by}") if slo.group_by else ("''", "''")
     return (
@@ -185,14 +192,28 @@ def select_sql(slo: Slo, resolution_seconds: int) -> str:
         f"  p.environment AS environment, {dimension} AS dimension, {value} AS value,\n"
         f"  sumIf(p.weight * p.sign, {good}) AS good, sum(p.weight * p.sign) AS total,\n"
         f"  sumIf(p.sign, {good}) AS good_paths, sum(p.sign) AS total_paths,\n"
-        f"  sumIf(p.weight * p.weight * p.sign, {good}) AS good_squares, sum(p.weight * p.weight * p.sign) AS total_squares\n"
-        f"FROM {REQUEST_PATHS} AS p"
+        f"  sumIf(p.weight * p.weight * p.sign, {good}) AS good_squares, sum(p.weight * p.weight * p.sign) AS total_squares"
+        f"{more}\nFROM {source} AS p"
+    )
+
+
+def _view_sql(slo: Slo, resolution_seconds: int, cut_ms: int) -> str:
+    """The SELECT of the view of ``slo``: what it counts of each block, and the block's mark in one of these rows.
+
+    The mark tells whether the block is in the table (telemetry/blocklog/parts.py); it stands where it lasts longest.
+    """
+    mark = ",\n  cityHash64(any(p.topic), any(p.partition), any(p.block), any(p.writer)) AS mark"
+    return (
+        "SELECT * EXCEPT (mark), if(rowNumberInAllBlocks() = 0, [mark], []) AS blocks FROM\n"
+        f"({select_sql(slo, resolution_seconds, PATH_FEED, mark)}\n"
+        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {slo.total_sql()}\n"
+        f"GROUP BY slo, bucket, environment, dimension, value ORDER BY bucket DESC)"
     )
 
 
 def _definition(slo: Slo, resolution_seconds: int) -> str:
     """Hash of everything that decides what is counted."""
-    text = select_sql(slo, resolution_seconds) + slo.total_sql()
+    text = _view_sql(slo, resolution_seconds, 0)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -227,9 +248,7 @@ def _create(store: Store, slo: Slo, resolution_seconds: int, cut_ms: int) -> Non
     view = _View(name, slo.name, definition, cut_ms)
     store.execute(
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {SLI_1M} COMMENT {text_literal(view.comment())} AS\n"
-        f"{select_sql(slo, resolution_seconds)}\n"
-        f"WHERE p.stored >= fromUnixTimestamp64Milli({cut_ms}, 'UTC') AND {slo.total_sql()}\n"
-        f"GROUP BY slo, bucket, environment, dimension, value"
+        f"{_view_sql(slo, resolution_seconds, cut_ms)}"
     )
 
 

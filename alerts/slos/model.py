@@ -8,9 +8,10 @@ from alerts.burnrate import Rule
 from alerts.filters import Filter, to_sql
 from alerts.filters.syntax import And, Not, columns_of
 from alerts.slos.window import Calendar
+from telemetry.store import tables
 
 MAX_GROUPS: Final = 200
-DRILL_ENVIRONMENT: Final = "edgepath-drill"
+DRILL_ENVIRONMENT: Final = tables.DRILL_ENVIRONMENT
 """The environment of the synthetic incidents of ``edgepath slo drill``."""
 OTHER: Final = "(other)"
 """The value of the group that stands for all beyond an SLO's ``max_groups`` largest ones."""

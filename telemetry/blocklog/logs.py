@@ -1,15 +1,21 @@
 """The logs that there are, and what follows from them."""
 
+from dataclasses import replace
 from typing import Final
 
-from telemetry.blocklog.model import Derived, Log
+from telemetry.blocklog.model import Derived, Log, RollUp
 from telemetry.store.tables import (
     CORRECTIONS,
+    DRILL_ENVIRONMENT,
+    HOP_1M,
     LATE_SPANS,
     METRIC_LOG,
     METRIC_POINTS,
+    PATH_1M,
+    PATH_FEED,
     PATH_LOG,
     REQUEST_PATHS,
+    SLI_1M,
     stored_columns,
 )
 
@@ -54,7 +60,11 @@ def _corrections() -> Derived:
 PATHS: Final = Log(
     table=PATH_LOG,
     derived=(
-        _plain(REQUEST_PATHS, "kind = 'path'"),
+        replace(
+            _plain(REQUEST_PATHS, "kind = 'path'"),
+            feed=PATH_FEED,
+            roll_ups=(RollUp(PATH_1M, ("minute",)), RollUp(HOP_1M, ("minute",)), RollUp(SLI_1M, ("slo", "bucket"))),
+        ),
         _plain(
             LATE_SPANS,
             "kind = 'late'",
@@ -68,6 +78,7 @@ PATHS: Final = Log(
         ),
         _corrections(),
     ),
+    lasting=f"environment != '{DRILL_ENVIRONMENT}'",
 )
 """Request paths: ``path_log`` and its tables."""
 

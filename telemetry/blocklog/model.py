@@ -64,6 +64,19 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class RollUp:
+    """A table that views on a feed fill, with a mark of each block in its column ``blocks``.
+
+    Attributes:
+        table: its name.
+        key: columns of its key that say where a mark is looked for; the last is the time, and there is ``environment``, too.
+    """
+
+    table: str
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Derived:
     """A table that follows from a log.
 
@@ -76,6 +89,9 @@ class Derived:
         group: columns of the log that rows of one block are grouped by; empty if each row makes one.
         having: SQL condition on groups.
         stored: the column that says when the rows were logged.
+        feed: a table that keeps nothing, on which a view into ``table`` and those into the roll-ups hang; empty if rows are
+            inserted into ``table`` itself.
+        roll_ups: what else is fed over it.
     """
 
     table: str
@@ -86,6 +102,21 @@ class Derived:
     group: str = ""
     having: str = "1"
     stored: str = "stored"
+    feed: str = ""
+    roll_ups: tuple[RollUp, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Where a block should be and is not.
+
+    Attributes:
+        parts: names: of tables, and of views into roll-ups.
+        too_old: it cannot be put there: what was on its way when it was stored may have come, and be forgotten.
+    """
+
+    parts: frozenset[str] = frozenset()
+    too_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +127,13 @@ class Log:
         table: its name. It has the columns ``kind``, ``topic``, ``partition``, ``block``, ``writer`` and ``stored``.
         derived: the tables that are made of it, in the order in which they are fed.
         stale_blocks: how many later blocks a deduplication window is trusted to remember a token for.
+        lasting: SQL condition on rows of the log and of roll-ups: rows that nobody deletes.
     """
 
     table: str
     derived: tuple[Derived, ...]
     stale_blocks: int = 10_000
+    lasting: str = "1"
 
     def of(self, feeds: frozenset[str]) -> Sequence[Derived]:
         """The derived tables with these names, in order."""
@@ -119,6 +152,11 @@ def log_token(topic: str, partition: int, number: int, after: str) -> str:
 def drive_token(topic: str, partition: int, number: int, writer: str, table: str) -> str:
     """The token of a block in a derived table: whoever drives it uses the same one."""
     return f"{topic}/{partition}/{number}/{writer}/{table}"
+
+
+def mend_token(topic: str, partition: int, number: int, writer: str, part: str, turn: int) -> str:
+    """The token of a part of a block that is put where it is missing; each turn has its own."""
+    return f"{topic}/{partition}/{number}/{writer}/{part}/mend {turn}"
 
 
 def number_after(head: int, turn: int) -> int:

@@ -5,10 +5,12 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from telemetry.blocklog.model import Block, Head, Lease, number_after
+from telemetry.blocklog.model import Block, Head, Lease, Missing, number_after
 from telemetry.errors import FencedError, UnavailableError
 
 _log = logging.getLogger(__name__)
+_TURNS = 4
+"""How often a part is put where it is missing: each time but the last ClickHouse was killed at the same place."""
 
 
 class LogTables(Protocol):
@@ -38,12 +40,22 @@ class LogTables(Protocol):
         """Make the rows of ``table`` of the block ``head`` if it is the partition's head then; else do nothing.
 
         Twice is once, as long as the table remembers the token. ``again``: this may have been done before; so do nothing if
-        that can be so long ago that the table may have forgotten it and its rows are there.
+        that can be so long ago that the tables may have forgotten it and something of the block is there.
         """
         ...
 
-    def undecided(self, partition: int, head: Head) -> bool:
-        """Whether ``drive`` with ``again`` would do nothing for a derived table that has rows of the block ``head``."""
+    def missing(self, partition: int, head: Head) -> Missing:
+        """Where the block ``head`` is not, after it was driven ``again``: ClickHouse was killed when it knew the token and had no rows.
+
+        Not looked for if ClickHouse has run since before the block was stored, and remembers all tokens.
+        """
+        ...
+
+    def mend(self, partition: int, head: Head, part: str, turn: int) -> None:
+        """Put the block ``head`` where ``missing`` says, if it is the partition's head then and is not there; else do nothing.
+
+        Twice with the same ``turn`` is once. If it is missing afterwards, ClickHouse was killed at the same place again.
+        """
         ...
 
 
@@ -51,8 +63,9 @@ class BlockLog:
     """Appends blocks, and takes partitions over. Safe to use from several threads, each with partitions of its own.
 
     Attributes:
-        stale_takeovers: how often a block's drive could not be repeated, because deduplication may have forgotten it, and was
-            taken as done since its rows were there. Roll-ups may lack it: ``edgepath verify`` tells.
+        stale_takeovers: how often a block was not in all of its tables, so long after it was stored that it could not be made
+            whole. ``edgepath verify`` tells which ones lack it.
+        mended: how many parts of blocks were put where ClickHouse had lost them when it was killed.
     """
 
     def __init__(
@@ -74,6 +87,7 @@ class BlockLog:
         self._tries = tries
         self._tried: dict[str, int] = {}  # by writer: a send of an old lease may still be under way in another thread
         self.stale_takeovers = 0
+        self.mended = 0
 
     def append(self, block: Block) -> None:
         """Store a block; on an error, come again with the same one before any other of its partition.
@@ -126,14 +140,29 @@ class BlockLog:
         )
 
     def _drive(self, partition: int, head: Head, *, again: bool) -> None:
-        if again and head.feeds and self._tables.undecided(partition, head):
-            self.stale_takeovers += 1
-            if self.stale_takeovers == 1:
-                _log.warning(
-                    "block %d of partition %d was stored long ago and cannot be driven again where its rows are there; "
-                    "`edgepath verify` tells whether a roll-up misses it",
-                    head.number,
-                    partition,
-                )
         for table in sorted(head.feeds):
             self._tables.drive(partition, head, table, again=again)
+        if again and head.feeds:
+            self._make_whole(partition, head)
+
+    def _make_whole(self, partition: int, head: Head) -> None:
+        """Whoever is here has driven the block again: what any table was to take with the drive's token, it has taken."""
+        for turn in range(_TURNS + 1):
+            missing = self._tables.missing(partition, head)
+            if not missing.parts:
+                return
+            place = (head.number, partition, ", ".join(sorted(missing.parts)))
+            if missing.too_old or turn == _TURNS:
+                self.stale_takeovers += 1
+                _log.warning(
+                    "block %d of partition %d is not in %s and cannot be put there any more; `edgepath verify` tells what is "
+                    "lacking",
+                    *place,
+                )
+                return
+            _log.warning(
+                "ClickHouse was killed while it stored block %d of partition %d; it is put into %s", *place
+            )
+            for part in sorted(missing.parts):
+                self._tables.mend(partition, head, part, turn)
+                self.mended += 1

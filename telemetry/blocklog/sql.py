@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from telemetry.blocklog.model import Block, Derived, Head, Log, drive_token, log_token
+from telemetry.blocklog.model import Block, Head, Log, Missing, drive_token, log_token, mend_token
+from telemetry.blocklog.parts import BLOCK, HERE, Part, parts_of, present, rows_of
 from telemetry.store.base import Parameter, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_HERE = "topic = {topic:String} AND partition = {partition:UInt32}"
-_BLOCK = f"{_HERE} AND block = {{number:UInt64}}"
 _FRESH_DAYS = 1
 """Beyond it a token counts as forgotten without counting blocks: rows of the log may have expired."""
+_KEPT_MS = 6 * 86_400_000
+"""For so long every table keeps a block's rows; what is not there later may have expired."""
+_NOW_MS = "toUnixTimestamp64Milli(now64(3))"
+_STARTED_MS = f"{_NOW_MS} - uptime() * 1000"
+_MARGIN_MS = 60_000
+"""``uptime`` counts whole seconds, and clocks are set."""
 
 
 class SqlLogTables:
@@ -30,7 +35,7 @@ class SqlLogTables:
         fed = ", ".join(f"countIf({each.has}) > 0" for each in log.derived)
         rows = self._store.query(
             f"SELECT block, any(writer), toUnixTimestamp64Milli(max(stored)), {fed} FROM {log.table} "  # noqa: S608 - our names
-            f"WHERE {_HERE} AND block = (SELECT block FROM {log.table} WHERE {_HERE} ORDER BY block DESC LIMIT 1) "
+            f"WHERE {HERE} AND block = (SELECT block FROM {log.table} WHERE {HERE} ORDER BY block DESC LIMIT 1) "
             "GROUP BY block",
             self._place(partition),
         ).rows
@@ -60,7 +65,7 @@ class SqlLogTables:
     def writer_of(self, partition: int, number: int) -> str:
         """As :meth:`telemetry.blocklog.protocol.LogTables.writer_of`."""
         rows = self._store.query(
-            f"SELECT any(writer) FROM {self._log.table} WHERE {_BLOCK} GROUP BY block",  # noqa: S608 - our names
+            f"SELECT any(writer) FROM {self._log.table} WHERE {BLOCK} GROUP BY block",  # noqa: S608 - our names
             {**self._place(partition), "number": number},
         ).rows
         return str(rows[0][0]) if rows else ""
@@ -68,39 +73,62 @@ class SqlLogTables:
     def drive(self, partition: int, head: Head, table: str, *, again: bool) -> None:
         """As :meth:`telemetry.blocklog.protocol.LogTables.drive`."""
         (derived,) = self._log.of(frozenset({table}))
-        log = self._log.table
-        parameters = {**self._place(partition), "number": head.number, "writer": head.writer}
-        guard = f"(SELECT max(block) FROM {log} WHERE {_HERE} AND block >= {{number:UInt64}}) = {{number:UInt64}}"  # noqa: S608
-        grouped = f" GROUP BY {derived.group} HAVING {derived.having}" if derived.group else ""
+        parameters = self._of(partition, head)
+        guard = self._is_head()
         if again:
-            guard += f" AND ({self._remembered()} OR NOT {self._there(derived)})"
-            parameters["stored"] = head.stored_ms
+            # The second is asked only where it matters; and either in the statement: who knows when that arrives.
+            fresh = self._store.query(f"SELECT {self._remembered()}", parameters).scalar()
+            guard += f" AND {self._remembered()}" if fresh else f" AND NOT {present(self._log, derived)}"
         self._store.insert_select(
-            table,
+            derived.feed or table,
             derived.columns,
-            f"SELECT {', '.join(derived.values)} FROM {log} "  # noqa: S608 - our names
-            f"WHERE {_BLOCK} AND writer = {{writer:String}} AND ({derived.rows or derived.has}) AND {guard}{grouped}",
+            rows_of(self._log, derived, guard),
             token=drive_token(self._topic, partition, head.number, head.writer, table),
             parameters=parameters,
         )
 
-    def undecided(self, partition: int, head: Head) -> bool:
-        """As :meth:`telemetry.blocklog.protocol.LogTables.undecided`."""
-        parameters: dict[str, Parameter] = {
-            **self._place(partition),
-            "number": head.number,
-            "writer": head.writer,
-            "stored": head.stored_ms,
+    def missing(self, partition: int, head: Head) -> Missing:
+        """As :meth:`telemetry.blocklog.protocol.LogTables.missing`."""
+        parameters = self._of(partition, head)
+        ((fresh, started, now),) = self._store.query(f"SELECT {self._remembered()}, {_STARTED_MS}, {_NOW_MS}", parameters).rows
+        if fresh and head.stored_ms > started + _MARGIN_MS:
+            return Missing()
+        if head.stored_ms < now - _KEPT_MS:
+            return Missing()
+        absent = {
+            part.name
+            for part in self._parts(head.feeds)
+            if self._store.query(f"SELECT {self._is_head()} AND {part.absent}", parameters).scalar()
         }
-        there = " OR ".join(self._there(each) for each in self._log.of(head.feeds)) or "0"
-        return bool(self._store.query(f"SELECT NOT {self._remembered()} AND ({there})", parameters).scalar())
+        return Missing(frozenset(absent), too_old=not fresh)
+
+    def mend(self, partition: int, head: Head, part: str, turn: int) -> None:
+        """As :meth:`telemetry.blocklog.protocol.LogTables.mend`."""
+        for each in self._parts(head.feeds):
+            if each.name == part:
+                guard = f"{self._is_head()} AND {self._remembered()} AND {each.absent}"
+                self._store.insert_select(
+                    each.table,
+                    each.columns,
+                    f"SELECT * FROM ({each.select}) WHERE {guard}",  # noqa: S608 - our names
+                    token=mend_token(self._topic, partition, head.number, head.writer, part, turn),
+                    parameters=self._of(partition, head),
+                )
+
+    def _parts(self, feeds: frozenset[str]) -> list[Part]:
+        return list(parts_of(self._store, self._log, self._log.of(feeds)))
+
+    def _is_head(self) -> str:
+        """The condition that the block is the partition's last one."""
+        newest = f"SELECT max(block) FROM {self._log.table} WHERE {HERE} AND block >= {{number:UInt64}}"  # noqa: S608 - our names
+        return f"({newest}) = {{number:UInt64}}"
 
     def _guard(self, partition: int, number: int, writer: str) -> tuple[str, dict[str, Parameter]]:
         """The condition that the head is (``number``, ``writer``) now; number 0 says that there is none."""
         parameters = {**self._place(partition), "head": number, "head_writer": writer}
         return (
             f"(SELECT (max(block), argMax(writer, block)) FROM {self._log.table} "  # noqa: S608 - our names
-            f"WHERE {_HERE} AND block >= {{head:UInt64}}) = ({{head:UInt64}}, {{head_writer:String}})",
+            f"WHERE {HERE} AND block >= {{head:UInt64}}) = ({{head:UInt64}}, {{head_writer:String}})",
             parameters,
         )
 
@@ -113,15 +141,11 @@ class SqlLogTables:
             f"WHERE stored >= fromUnixTimestamp64Milli({{stored:Int64}}) LIMIT {limit + 1})) <= {limit})"
         )
 
-    def _there(self, derived: Derived) -> str:
-        """The condition that a derived table has rows of a block."""
-        return (
-            f"((SELECT count() FROM {derived.table} WHERE {_BLOCK} "  # noqa: S608 - our names
-            "AND writer = {writer:String}) > 0)"
-        )
-
     def _place(self, partition: int) -> dict[str, Parameter]:
         return {"topic": self._topic, "partition": partition}
+
+    def _of(self, partition: int, head: Head) -> dict[str, Parameter]:
+        return {**self._place(partition), "number": head.number, "writer": head.writer, "stored": head.stored_ms}
 
 
 def emitted(store: Store, log: Log, *, topic: str, partition: int, committed: int, since_ms: int) -> "pa.Table":
@@ -140,7 +164,7 @@ def emitted(store: Store, log: Log, *, topic: str, partition: int, committed: in
     return store.arrow(
         f"SELECT id AS trace_id, last AS last_offset, newest AS block FROM (SELECT trace_id AS id, max(last_offset) AS last, "  # noqa: S608
         f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS newest FROM {log.table} "
-        f"WHERE {_HERE} AND kind IN ('path', 'late') AND "
+        f"WHERE {HERE} AND kind IN ('path', 'late') AND "
         "(last_offset >= {committed:UInt64} OR stored > fromUnixTimestamp64Milli({since:Int64})) GROUP BY trace_id)",
         {"topic": topic, "partition": partition, "committed": committed, "since": max(0, since_ms)},
     )
@@ -166,7 +190,7 @@ def originals(
         StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
     """
     return store.arrow(
-        f"SELECT * FROM {log.table} WHERE {_HERE} AND block IN {{blocks:Array(UInt64)}} "  # noqa: S608 - our names
+        f"SELECT * FROM {log.table} WHERE {HERE} AND block IN {{blocks:Array(UInt64)}} "  # noqa: S608 - our names
         "AND kind = 'path' AND sign = 1 AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) "
         "ORDER BY version DESC LIMIT 1 BY trace_id",
         {
@@ -183,7 +207,7 @@ def whereabouts(store: Store, log: Log, *, topic: str, partition: int, trace_ids
     return store.arrow(
         f"SELECT trace_id, max(last_offset) AS last_offset, "  # noqa: S608 - our names
         f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS block FROM {log.table} "
-        f"WHERE {_HERE} AND kind IN ('path', 'late') "
+        f"WHERE {HERE} AND kind IN ('path', 'late') "
         "AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) GROUP BY trace_id",
         {"topic": topic, "partition": partition, "ids": [trace.hex() for trace in trace_ids]},
     )
@@ -201,8 +225,8 @@ def resume_offset(store: Store, log: Log, *, topic: str, partition: int, committ
     (derived,) = log.derived
     place: dict[str, Parameter] = {"topic": topic, "partition": partition}
     # Offsets grow from block to block: of the log, which is ordered by block, its end is read alone.
-    newest = f"(SELECT block FROM {log.table} WHERE {_HERE} AND {derived.has} ORDER BY block DESC LIMIT 1)"  # noqa: S608
-    for table, where in ((log.table, f"{_HERE} AND {derived.has} AND block = {newest}"), (derived.table, _HERE)):
+    newest = f"(SELECT block FROM {log.table} WHERE {HERE} AND {derived.has} ORDER BY block DESC LIMIT 1)"  # noqa: S608
+    for table, where in ((log.table, f"{HERE} AND {derived.has} AND block = {newest}"), (derived.table, HERE)):
         asked = f"SELECT max(last_offset) FROM {table} WHERE {where} HAVING count() > 0"  # noqa: S608 - our names
         for (last,) in store.query(asked, place).rows:
             return max(committed, int(last) + 1)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from telemetry.store.base import Store
-from telemetry.store.tables import HOP_1M, PATH_1M, REQUEST_PATHS, columns, view_select
+from telemetry.store.tables import HOP_1M, PATH_1M, PATH_FEED, REQUEST_PATHS, columns, view_select
 
 HOUR: Final = 3_600
 _STATE: Final = re.compile(r"AggregateFunction\((quantiles\w+)(\(.*?\)),")
@@ -74,7 +74,7 @@ def roll_up(store: Store, table: str, start: int, end: int, *, limit: int, where
     """
     # Not by table name: what stands after FROM may have an alias.
     within = f"(SELECT * FROM {REQUEST_PATHS} WHERE start >= toDateTime({start}, 'UTC') AND start < toDateTime({end}, 'UTC'))"
-    source = view_select(f"{table}_view").replace(f"FROM {REQUEST_PATHS}", f"FROM {within}")
+    source = view_select(table).replace(f"FROM {PATH_FEED}", f"FROM {within}")
     bucket = f"minute >= toDateTime({start}, 'UTC') AND minute < toDateTime({end}, 'UTC') AND {where}"
     return compare(store, table, source, bucket, limit=limit)
 

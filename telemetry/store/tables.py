@@ -7,6 +7,8 @@ from importlib import resources
 from typing import Final
 
 REQUEST_PATHS: Final = "request_paths"
+PATH_FEED: Final = "path_feed"
+"""Has the columns of ``request_paths`` and keeps nothing: what is inserted goes through its views into ``request_paths`` and the roll-ups."""
 PATH_1M: Final = "path_1m"
 HOP_1M: Final = "hop_1m"
 SLI_1M: Final = "sli_1m"
@@ -17,6 +19,8 @@ PATH_LOG: Final = "path_log"
 METRIC_POINTS: Final = "metric_points"
 METRIC_LOG: Final = "metric_log"
 
+DRILL_ENVIRONMENT: Final = "edgepath-drill"
+"""Of synthetic incidents, whose rows are taken away again; stands in the migrations as well."""
 DEDUPLICATION_WINDOW: Final = 50_000
 """How many blocks each table remembers the tokens of; stands in the migrations as well."""
 
@@ -47,12 +51,13 @@ def statements(sql: str) -> list[str]:
 
 
 @cache
-def view_select(view: str) -> str:
-    """The SELECT of a materialized view of the migrations.
+def view_select(table: str) -> str:
+    """The SELECT of the view that fills a table from ``path_feed``.
 
     Raises:
-        KeyError: no migration creates that view.
+        KeyError: no migration creates such a view.
     """
+    view = f"{PATH_FEED}_to_{table}"
     for _, _, sql in migrations():
         for statement in statements(sql):
             match = re.match(rf"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO \w+ AS\n(.*)", statement, re.DOTALL)

@@ -47,7 +47,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     insert(embedded, Sample(start=start, minutes=31, per_second=10, incident=(12, 18)))
     hostile = HOSTILE.replace("'", "\\'")
     embedded.execute(
-        "INSERT INTO request_paths (trace_id, start, environment, pop, route, method, outcome, blamed_tier, blamed_component, "
+        "INSERT INTO path_feed (trace_id, start, environment, pop, route, method, outcome, blamed_tier, blamed_component, "
         "blamed_pop, blame_reason, total_ns, edge_ns, weight, block, hops.tier, hops.component, hops.pop, hops.duration_ns, "
         "hops.self_ns, hops.failed, hops.offset_ns, hops.retry_ns, hops.network_ns, hops.unattributed_ns, hops.status, "
         "hops.flags, hops.error, hops.attempts, hops.span_id) "

@@ -108,9 +108,9 @@ class BlockLogContract:
         log = log_of(store)
         lease = log.take_over(0)
         view = store.query(
-            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'path_1m_view'"
+            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'path_feed_to_path_1m'"
         ).scalar()
-        store.execute("DROP VIEW path_1m_view")
+        store.execute("DROP VIEW path_feed_to_path_1m")
         log.append(block_of(lease, 2, [path(1), path(2)]))
         assert sums(store) == (2, 0.0, 4.0)
         store.execute(view)

@@ -174,7 +174,7 @@ class StoreContract:
 
     def test_parameters_of_a_statement(self, store: Store) -> None:
         """:meth:`execute` takes them too."""
-        store.execute("INSERT INTO request_paths (start, route) SELECT now(), {r:String}", {"r": NASTY[3]})
+        store.execute("INSERT INTO path_feed (start, route) SELECT now(), {r:String}", {"r": NASTY[3]})
         assert store.query("SELECT route FROM request_paths").scalar() == NASTY[3]
 
     @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ class StoreContract:
             store.execute(f"ALTER TABLE {table} DROP COLUMN tenant")
         store.execute("TRUNCATE TABLE schema_migrations")
         store.execute("INSERT INTO schema_migrations (number, name) SELECT number + 1, '' FROM numbers(5)")
-        store.execute("INSERT INTO request_paths (trace_id, start) SELECT toString(number), now() FROM numbers(2)")
+        store.execute("INSERT INTO path_feed (trace_id, start) SELECT toString(number), now() FROM numbers(2)")
         assert schema.apply(store)[0] == "0006_tenant"
         block(1).into(store)
         block(1, tenant="acct_1").into(store)

@@ -110,7 +110,7 @@ def append_paths(store: Store, rows: Sequence[Mapping[str, Any]], token: str | N
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    block = Insert("request_paths", tuple(arrays), sink.getvalue().to_pybytes(), len(full), token or f"t{number}")
+    block = Insert("path_feed", tuple(arrays), sink.getvalue().to_pybytes(), len(full), token or f"t{number}")
     block.into(store)
     return block
 

@@ -61,7 +61,7 @@ def _statement(sample: Sample) -> str:
     period_ns = 60_000_000_000 // (60 * sample.per_second)
     zero = int(start.timestamp()) * 10**9
     return f"""
-INSERT INTO request_paths (trace_id, start, environment, region, pop, route, method, status, outcome, reached_api, complete,
+INSERT INTO path_feed (trace_id, start, environment, region, pop, route, method, status, outcome, reached_api, complete,
     gaps, blamed_tier, blamed_component, blamed_pop, blame_reason, total_ns, edge_ns, api_ns, network_ns, retry_ns,
     unattributed_ns, attempts, retries, weight, spans, client_hash, hops.tier, hops.component, hops.pop, hops.span_id,
     hops.offset_ns, hops.duration_ns, hops.self_ns, hops.retry_ns, hops.network_ns, hops.unattributed_ns, hops.status,

@@ -204,7 +204,7 @@ def test_everything_is_weighted(store: Store, sample: Sample) -> None:
     before = {r: sum(ask(store, "edgepath-overview", "By PoP", r(sample))["Failed"]) for r in (short, long)}
     copied = "pop, route, outcome, environment, edge_ns, total_ns"
     store.execute(
-        f"INSERT INTO request_paths (trace_id, start, weight, block, {copied}) SELECT trace_id, start, 100, 2, {copied} "
+        f"INSERT INTO path_feed (trace_id, start, weight, block, {copied}) SELECT trace_id, start, 100, 2, {copied} "
         "FROM request_paths WHERE outcome = 'edge_error' LIMIT 50"
     )
     try:
@@ -294,7 +294,7 @@ def test_a_literal_means_its_value_to_clickhouse(store: Store, value: str) -> No
 @pytest.mark.parametrize(
     "sql",
     [
-        "INSERT INTO request_paths (block) SELECT 1",
+        "INSERT INTO path_feed (block) SELECT 1",
         "SELECT number FROM numbers(100000)",
         "SELECT sleep(3) FROM numbers(100) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 10000000",
     ],

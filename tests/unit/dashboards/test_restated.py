@@ -47,7 +47,7 @@ def restated(store: Store, module_chdb: ChdbEngine, open_chdb: OpenEngine) -> St
         (f"{_OLD}, 3 AS block, -1 AS sign", f"{wrong} AND cityHash64(trace_id) % 20 != 0"),
         ("4 AS block, 2 AS version", wrong),
     ):
-        other.execute(f"INSERT INTO request_paths SELECT * REPLACE ({replaced}) FROM {sample} WHERE {where}")
+        other.execute(f"INSERT INTO path_feed SELECT * REPLACE ({replaced}) FROM {sample} WHERE {where}")
     return other
 
 

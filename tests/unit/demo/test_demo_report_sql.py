@@ -25,7 +25,7 @@ def insert(store: Store, trace: int, outcome: str = "ok", pop: str = "", tier: s
     """A path that started an hour ago (the table forgets old ones), took 250 ms, and was written 2.25 s after its start."""
     store.execute(
         """
-        INSERT INTO request_paths
+        INSERT INTO path_feed
             (trace_id, start, total_ns, stored, outcome, blamed_pop, blamed_tier, complete)
         SELECT unhex({trace:String}), toDateTime64({start:Int64}, 9, 'UTC'), 250000000,
             toDateTime64({start:Int64}, 3, 'UTC') + toIntervalMillisecond(2250), {outcome:String}, {pop:String}, {tier:String},
@@ -66,7 +66,7 @@ def test_a_restated_path_is_reported_as_it_is_now(store: Store) -> None:
     columns = ", ".join(f"`{name}`" for name in stored_columns("request_paths") if name not in ("sign", "version"))
     for sign, version, outcome in ((-1, 1, "outcome"), (1, 2, "'ok' AS outcome")):
         store.execute(
-            f"INSERT INTO request_paths ({columns}, sign, version) SELECT {columns.replace('`outcome`', outcome)}, "
+            f"INSERT INTO path_feed ({columns}, sign, version) SELECT {columns.replace('`outcome`', outcome)}, "
             f"{sign}, {version} FROM request_paths WHERE trace_id = unhex('{50_007:032x}') AND sign = 1 AND version = 1"
         )
     report = build_report(store, [Sent(f"{50_007:032x}", "fra", 0.0)], [], None, 0)
