@@ -49,6 +49,19 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """A block as the log has it.
+
+    Attributes:
+        writer: empty if nobody wrote it.
+        doubtful: a drive of it may have come to nothing: ClickHouse was started since it was stored, or it was stored too long ago.
+    """
+
+    writer: str = ""
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to append to a partition, until somebody else takes it over.
 

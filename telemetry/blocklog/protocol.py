@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
-from telemetry.blocklog.model import Block, Head, Lease, Missing, number_after
+from telemetry.blocklog.model import Block, Head, Lease, Logged, Missing, number_after
 from telemetry.errors import FencedError, UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -32,15 +32,16 @@ class LogTables(Protocol):
         """Put a fence into the log as block ``number`` if its head is then ``after``; else do nothing."""
         ...
 
-    def writer_of(self, partition: int, number: int) -> str:
-        """Who wrote that block; empty if nobody did."""
+    def logged(self, partition: int, number: int) -> Logged:
+        """Who wrote that block, and whether a drive of it up to now may have come to nothing."""
         ...
 
     def drive(self, partition: int, head: Head, table: str, *, again: bool) -> None:
         """Make the rows of ``table`` of the block ``head`` if it is the partition's head then; else do nothing.
 
-        Twice is once, as long as the table remembers the token. ``again``: this may have been done before; so do nothing if
-        that can be so long ago that the tables may have forgotten it and something of the block is there.
+        Twice is once, as long as the table remembers the token. So do nothing, either, if it was stored more than half a minute
+        ago. ``again``: this may have been done before; do nothing only if that can be so long ago that the tables may have
+        forgotten it and something of the block is there.
         """
         ...
 
@@ -100,20 +101,22 @@ class BlockLog:
         again = self._tried.get(block.writer) == block.number
         self._tried[block.writer] = block.number
         self._tables.write(block, block.writer)
-        writer = self._tables.writer_of(block.partition, block.number)
-        if writer != block.writer:
+        if not again:
+            # The block has no rows of this writer if it is somebody else's: then this does nothing.
+            self._drive(block.partition, Head(block.number, block.writer, block.feeds), again=False)
+        # Last, so that it tells of all that was up to the end of the drive: this process may have slept; a successor's drive of
+        # the same block may have been killed between token and rows, and this one have been dropped for it.
+        logged = self._tables.logged(block.partition, block.number)
+        if logged.writer != block.writer:
             self._tried.pop(block.writer, None)
             raise FencedError(
-                f"partition {block.partition} was taken over by another writer ({writer or 'unknown'}); "
+                f"partition {block.partition} was taken over by another writer ({logged.writer or 'unknown'}); "
                 f"block {block.number} of {block.writer} is given up"
             )
-        if block.feeds:
-            head = self._tables.head(block.partition) if again else None
-            if head is None:
-                head = Head(block.number, block.writer, block.feeds)
-            elif head.number != block.number:
-                return  # a successor is there: it drove this block before it put its own
-            self._drive(block.partition, head, again=again)
+        if block.feeds and (again or logged.doubtful):
+            head = self._tables.head(block.partition)
+            if head.number == block.number:  # else a successor is there: it drove this block before it put its own
+                self._drive(block.partition, head, again=True)
 
     def take_over(self, partition: int) -> Lease:
         """Become the partition's writer: what is in flight of anybody else comes to nothing from now on.
@@ -130,7 +133,7 @@ class BlockLog:
             self._drive(partition, head, again=True)
             number = number_after(head.number, turn)
             self._tables.fence(partition, number, writer, head)
-            there = self._tables.writer_of(partition, number)
+            there = self._tables.logged(partition, number).writer
             if there == writer:
                 return Lease(partition, writer, number + 1)
             if not there:

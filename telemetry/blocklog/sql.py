@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from telemetry.blocklog.model import Block, Head, Log, Missing, drive_token, log_token, mend_token
+from telemetry.blocklog.model import Block, Head, Log, Logged, Missing, drive_token, log_token, mend_token
 from telemetry.blocklog.parts import BLOCK, HERE, Part, parts_of, present, rows_of
 from telemetry.store.base import Parameter, Store
 
@@ -14,9 +14,12 @@ _FRESH_DAYS = 1
 """Beyond it a token counts as forgotten without counting blocks: rows of the log may have expired."""
 _KEPT_MS = 6 * 86_400_000
 """For so long every table keeps a block's rows; what is not there later may have expired."""
-_NOW_MS = "toUnixTimestamp64Milli(now64(3))"
+_FIRST_SECONDS = 30
+"""So long after it was stored a block may be driven without asking whether somebody else has driven it long ago."""
+_NOW = "now64(3)"
+_NOW_MS = f"toUnixTimestamp64Milli({_NOW})"
 _STARTED_MS = f"{_NOW_MS} - uptime() * 1000"
-_MARGIN_MS = 60_000
+_MARGIN_MS = 5_000
 """``uptime`` counts whole seconds, and clocks are set."""
 
 
@@ -62,13 +65,14 @@ class SqlLogTables:
             parameters={**parameters, "fence": number, "me": writer},
         )
 
-    def writer_of(self, partition: int, number: int) -> str:
-        """As :meth:`telemetry.blocklog.protocol.LogTables.writer_of`."""
+    def logged(self, partition: int, number: int) -> Logged:
+        """As :meth:`telemetry.blocklog.protocol.LogTables.logged`."""
         rows = self._store.query(
-            f"SELECT any(writer) FROM {self._log.table} WHERE {BLOCK} GROUP BY block",  # noqa: S608 - our names
+            f"SELECT any(writer), toUnixTimestamp64Milli(min(stored)) AS since, since <= {_STARTED_MS} + {_MARGIN_MS} "  # noqa: S608
+            f"OR since <= {_NOW_MS} - {_FIRST_SECONDS * 1000} FROM {self._log.table} WHERE {BLOCK} GROUP BY block",
             {**self._place(partition), "number": number},
         ).rows
-        return str(rows[0][0]) if rows else ""
+        return Logged(str(rows[0][0]), bool(rows[0][2])) if rows else Logged()
 
     def drive(self, partition: int, head: Head, table: str, *, again: bool) -> None:
         """As :meth:`telemetry.blocklog.protocol.LogTables.drive`."""
@@ -79,6 +83,8 @@ class SqlLogTables:
             # The second is asked only where it matters; and either in the statement: who knows when that arrives.
             fresh = self._store.query(f"SELECT {self._remembered()}", parameters).scalar()
             guard += f" AND {self._remembered()}" if fresh else f" AND NOT {present(self._log, derived)}"
+        else:
+            guard += f" AND stored > {_NOW} - INTERVAL {_FIRST_SECONDS} SECOND"
         self._store.insert_select(
             derived.feed or table,
             derived.columns,

@@ -1,24 +1,31 @@
 """ClickHouse's deduplication, simulated for the block log: statements that wait, are lost, stall half-way, land late.
 
 What is simulated was measured on real servers (``tests/real/test_deduplication.py`` has each rule as a test): tokens are
-remembered per table partition, as many as the table's window; the first with a token counts; the target of a view
+remembered per table partition, as many as the table's window; the first with a token counts; each target of a feed's views
 deduplicates by itself; a guard is evaluated when a statement starts, which may be long before it lands; an insert of no rows
-leaves no token. ClickHouse ends a statement that takes too long: here, when :data:`LIFE` blocks came in since it started.
+leaves no token; a server that is killed may know a token and not have the rows. ClickHouse ends a statement that takes too
+long: here, when :data:`LIFE` blocks came in since it started.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from telemetry.blocklog.model import Block, Head, drive_token, log_token
+from telemetry.blocklog.model import Block, Head, Logged, Missing, drive_token, log_token, mend_token
 
 PER_TABLE_PARTITION = 10_000
 LIFE, STALE, WINDOW = 4, 5, 16
 """In blocks of a table: how long a statement lives, how long a token is trusted to be remembered, and how long it is. As in the
 real tables, the last is longer than the other two together, and a block of every partition besides."""
 TABLES = ("late_spans", "request_paths")
-VIEWS = ("hop_1m", "path_1m")
-"""They hang on ``request_paths``, in this order."""
+FEED = ("hop_1m", "path_1m", "request_paths")
+"""What views fill when ``request_paths`` is driven, in this order."""
+ROLL_UPS = ("hop_1m", "path_1m")
+
+
+def parts(table: str) -> tuple[str, ...]:
+    """The tables that a drive of a derived table fills."""
+    return FEED if table == "request_paths" else (table,)
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class Table:
     blocks: int = 0
     tokens: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
-    def insert(self, token: str, rows: list[Row]) -> bool:
-        """Whether the rows are in now because of this."""
+    def insert(self, token: str, rows: list[Row], *, torn: bool = False) -> bool:
+        """Whether the rows are in now because of this; ``torn``: its token is, and they are not."""
         if not rows:
             return False
         key = (rows[0].number // PER_TABLE_PARTITION, token)
@@ -50,8 +57,9 @@ class Table:
             return False
         self.tokens.append(key)
         self.blocks += 1
-        self.rows += rows
-        return True
+        if not torn:
+            self.rows += rows
+        return not torn
 
     def spend(self, token: str) -> None:
         """A block of somebody else's."""
@@ -64,23 +72,24 @@ class Statement:
     """An insert that has started: its rows are chosen, its guard has held.
 
     Attributes:
-        targets: the table, then the targets of its views; those that are still to come.
-        born: how many blocks each had when it started.
+        targets: the tables that it fills, those that are still to come.
+        born: how many blocks the log had when it started.
     """
 
     token: str
     rows: list[Row]
     targets: list[str]
-    born: dict[str, int]
+    born: int
 
 
 @dataclass
 class Server:
-    """All tables. ``landed`` is told of every block that gets into the log."""
+    """All tables. ``landed`` is told of every block that gets into the log; ``started``: when it was started last."""
 
     log: Table = field(default_factory=Table)
-    tables: dict[str, Table] = field(default_factory=lambda: {name: Table() for name in (*TABLES, *VIEWS)})
+    tables: dict[str, Table] = field(default_factory=lambda: {name: Table() for name in (*TABLES, *ROLL_UPS)})
     clock: int = 0
+    started: int = 0
     others: int = 0
     landed: Callable[[list[Row], Head], None] = lambda _rows, _head: None
 
@@ -101,19 +110,45 @@ class Server:
         """The log's rows of a block."""
         return [r for r in self.log.rows if (r.partition, r.number) == (partition, number)]
 
-    def writer_of(self, partition: int, number: int) -> str:
-        """As ``LogTables.writer_of``."""
-        return next((r.writer for r in self.rows_of(partition, number)), "")
+    def logged(self, partition: int, number: int) -> Logged:
+        """As ``LogTables.logged``."""
+        for row in self.rows_of(partition, number):
+            return Logged(row.writer, row.stored <= self.started or not self.remembered(row.stored))
+        return Logged()
 
     def remembered(self, stored: int) -> bool:
         """Whether tokens of blocks that were stored then are trusted to be remembered."""
         written = {(r.partition, r.number) for r in self.log.rows if r.stored >= stored}
         return len(written) <= STALE
 
-    def there(self, table: str, partition: int, head: Head) -> bool:
-        """Whether a derived table has rows of a block."""
+    def there(self, name: str, partition: int, head: Head) -> bool:
+        """Whether a table has rows of a block: the marks in roll-ups tell."""
         place = (partition, head.number, head.writer)
-        return any((r.partition, r.number, r.writer) == place for r in self.tables[table].rows)
+        return any((r.partition, r.number, r.writer) == place for r in self.tables[name].rows)
+
+    def missing(self, partition: int, head: Head) -> Missing:
+        """As ``LogTables.missing``."""
+        fresh = self.remembered(head.stored_ms)
+        if fresh and head.stored_ms > self.started:
+            return Missing()
+        absent = (
+            part for table in head.feeds for part in parts(table) if self.absent(part, partition, head)
+        )
+        return Missing(frozenset(absent), too_old=not fresh)
+
+    def absent(self, part: str, partition: int, head: Head) -> bool:
+        """Whether a part of the partition's last block is not where it should be."""
+        return self.is_head(partition, head) and not self.there(part, partition, head)
+
+    def is_head(self, partition: int, head: Head) -> bool:
+        """Whether a block is the partition's last one."""
+        now = self.head(partition)
+        return (now.number, now.writer) == (head.number, head.writer)
+
+    def die(self) -> None:
+        """It is killed, and started again: what it worked on is gone."""
+        self.clock += 1
+        self.started = self.clock
 
     def start(self, request: "Request") -> Statement | None:
         """Evaluate the guard and choose the rows; None if there is nothing to insert."""
@@ -123,19 +158,18 @@ class Server:
             rows = [r for r in self.rows_of(request.partition, request.number) if r.feeds == request.table]
         if not request.guard(self) or not rows:
             return None
-        views = list(VIEWS) if request.table == "request_paths" else []
-        born = {name: self.table(name).blocks for name in (request.table, *views)}
-        return Statement(request.token, rows, [request.table, *views], born)
+        targets = [request.part] if request.part else ["log"] if request.table == "log" else list(parts(request.table))
+        return Statement(request.token, rows, targets, self.log.blocks)
 
-    def land(self, statement: Statement) -> bool:
+    def land(self, statement: Statement, *, torn: bool = False) -> bool:
         """Let a statement come one target further; whether it has more to do. Too old, it is ended without effect."""
         target = statement.targets.pop(0)
         table = self.table(target)
-        if table.blocks - statement.born[target] > LIFE:
+        if self.log.blocks - statement.born > LIFE:
             statement.targets.clear()
             return False
         before = self.head(statement.rows[0].partition) if target == "log" else Head()
-        if table.insert(statement.token, statement.rows) and target == "log":
+        if table.insert(statement.token, statement.rows, torn=torn) and target == "log":
             self.landed(statement.rows, before)
         return bool(statement.targets)
 
@@ -163,7 +197,7 @@ class Server:
 class Request:
     """A call of the protocol that the tables have not answered yet.
 
-    ``answer`` of a read gives its answer; an insert has a table, a guard, a token and, for the log, rows.
+    ``answer`` of a read gives its answer; an insert has a table, a guard, a token and, for the log, rows; a mend a part.
     """
 
     name: str
@@ -174,6 +208,7 @@ class Request:
     token: str = ""
     guard: Callable[[Server], bool] = lambda _server: True
     rows: tuple[Row, ...] = ()
+    part: str = ""
 
 
 class Pending(BaseException):
@@ -210,18 +245,27 @@ class Replay:
         assert isinstance(answer, Head)
         return answer
 
-    def writer_of(self, partition: int, number: int) -> str:
-        """As ``LogTables.writer_of``."""
-        return str(self._ask(Request("writer", partition, number, lambda server: server.writer_of(partition, number))))
+    def logged(self, partition: int, number: int) -> Logged:
+        """As ``LogTables.logged``."""
+        answer = self._ask(Request("logged", partition, number, lambda server: server.logged(partition, number)))
+        assert isinstance(answer, Logged)
+        return answer
 
-    def undecided(self, partition: int, head: Head) -> bool:
-        """As ``LogTables.undecided``."""
+    def missing(self, partition: int, head: Head) -> Missing:
+        """As ``LogTables.missing``."""
+        answer = self._ask(Request("missing", partition, head.number, lambda server: server.missing(partition, head)))
+        assert isinstance(answer, Missing)
+        return answer
 
-        def answer(server: Server) -> bool:
-            there = any(server.there(table, partition, head) for table in head.feeds)
-            return not server.remembered(head.stored_ms) and there
+    def mend(self, partition: int, head: Head, part: str, turn: int) -> None:
+        """As ``LogTables.mend``."""
 
-        return bool(self._ask(Request("undecided", partition, head.number, answer)))
+        def guard(server: Server) -> bool:
+            return server.remembered(head.stored_ms) and server.absent(part, partition, head)
+
+        token = mend_token(self._topic, partition, head.number, head.writer, part, turn)
+        table = part if part in TABLES else "request_paths"
+        self._ask(Request("mend", partition, head.number, None, table, token, guard, part=part))
 
     def write(self, block: Block, after: str) -> None:
         """As ``LogTables.write``; a block's bytes are its rows' ids and what they feed, as text."""
@@ -250,10 +294,12 @@ class Replay:
         """As ``LogTables.drive``."""
 
         def guard(server: Server) -> bool:
-            now = server.head(partition)
-            if (now.number, now.writer) != (head.number, head.writer):
+            if not server.is_head(partition, head):
                 return False
-            return not again or server.remembered(head.stored_ms) or not server.there(table, partition, head)
+            if not again:
+                return all(server.remembered(row.stored) for row in server.rows_of(partition, head.number))
+            there = any(server.there(part, partition, head) for part in parts(table))
+            return server.remembered(head.stored_ms) or not there
 
         token = drive_token(self._topic, partition, head.number, head.writer, table)
         self._ask(Request("drive", partition, head.number, None, table, token, guard))

@@ -1,6 +1,8 @@
 """The protocol against everything that can go wrong, in any order (Hypothesis), on simulated tables."""
 
-from hypothesis import HealthCheck, settings
+from collections.abc import Sequence
+
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -8,6 +10,8 @@ from tests.support.log_simulation import STALE, WINDOW
 from tests.support.log_writers import ANSWERS, World, Writer
 
 PARTITIONS, WRITERS = 2, 4
+EXPIRATIONS = 3
+"""How often a log may expire: numbers whose tokens are spent are passed over one by one, and who takes over tries only so many."""
 
 
 class BlockLogMachine(RuleBasedStateMachine):
@@ -16,6 +20,7 @@ class BlockLogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = self.new_world()
+        self.expirations = 0
         self.writers = [self.world.new_writer(n % PARTITIONS) for n in range(WRITERS)]
 
     def new_world(self) -> World:
@@ -25,35 +30,34 @@ class BlockLogMachine(RuleBasedStateMachine):
     @rule(
         who=st.integers(0, WRITERS - 1),
         feeds=st.sampled_from([("request_paths",), ("request_paths", "late_spans"), ("late_spans",)]),
+        how=st.lists(st.sampled_from(["ok", "ok", "ok", "ok", *ANSWERS]), min_size=1, max_size=8),
     )
-    def begin(self, who: int, feeds: tuple[str, ...]) -> None:
-        """A process that waits for nothing begins to take over or to append."""
+    def act(self, who: int, feeds: tuple[str, ...], how: list[str]) -> None:
+        """A process that waits for nothing begins to take over or to append; so much of what it asks for is answered, and then it
+        sleeps."""
         writer = self.writers[who]
         if not writer.busy:
             self.world.begin(writer, *feeds)
-
-    @rule(who=st.integers(0, WRITERS - 1), how=st.sampled_from(ANSWERS), steps=st.integers(1, 4))
-    def step(self, who: int, how: str, steps: int) -> None:
-        """Some answers that are well, then one of any kind. Who is not stepped sleeps."""
-        writer = self.writers[who]
-        for n in range(steps):
+        for answer in how:
             if writer.busy and self.world.pending(writer) is not None:
-                self.world.answer(writer, how if n == steps - 1 else "ok")
+                self.world.answer(writer, answer)
 
     @rule(who=st.integers(0, WRITERS - 1))
     def finish(self, who: int) -> None:
-        """What a process does goes well to its end."""
-        self.world.finish(self.writers[who])
+        """What a process does goes well to its end, and so does what it does next."""
+        for _ in range(2):
+            self.world.do(self.writers[who])
 
-    @rule(who=st.integers(0, WRITERS - 1))
-    def crash(self, who: int) -> None:
-        """Its memory is gone; what it has sent is not."""
-        self.writers[who] = self.world.new_writer(self.writers[who].partition)
-
-    @rule(who=st.integers(0, WRITERS - 1))
-    def lose(self, who: int) -> None:
-        """The partition is taken away from it; it may come back."""
-        self.world.lose(self.writers[who])
+    @rule(who=st.integers(0, WRITERS - 1), trouble=st.sampled_from(["crash", "lose", "kill"]))
+    def suffer(self, who: int, trouble: str) -> None:
+        """A process crashes: its memory is gone, what it has sent is not. Or its partition is taken away from it; it may come back.
+        Or the server is killed while it works on what is in flight."""
+        if trouble == "kill":
+            self.world.kill()
+        elif trouble == "lose":
+            self.world.lose(self.writers[who])
+        else:
+            self.writers[who] = self.world.new_writer(self.writers[who].partition)
 
     @precondition(lambda self: self.world.flying)
     @rule(data=st.data())
@@ -78,11 +82,12 @@ class BlockLogMachine(RuleBasedStateMachine):
         """Other partitions' blocks push tokens out of the windows."""
         self.world.server.pass_blocks(count)
 
-    @precondition(lambda self: not self.world.flying)
+    @precondition(lambda self: not self.world.flying and self.expirations < EXPIRATIONS)
     @rule(partition=st.integers(0, PARTITIONS - 1))
     def expire(self, partition: int) -> None:
         """Nobody wrote for longer than the log keeps its rows. (A block that nobody drove in all that time is lost; here, it is
         driven: somebody took over within these days.)"""
+        self.expirations += 1
         world = self.world
         last = world.new_writer(partition)
         world.begin(last)
@@ -99,7 +104,9 @@ class BlockLogMachine(RuleBasedStateMachine):
         self.world.rest(*range(PARTITIONS))
 
 
-def hold(machine: type[RuleBasedStateMachine], examples: int, steps: int = 40) -> None:
+def hold(
+    machine: type[RuleBasedStateMachine], examples: int, steps: int = 40, phases: Sequence[Phase] = tuple(Phase)
+) -> None:
     """Run a machine over so many examples."""
     run_state_machine_as_test(
         machine,
@@ -110,6 +117,7 @@ def hold(machine: type[RuleBasedStateMachine], examples: int, steps: int = 40) -
             suppress_health_check=list(HealthCheck),
             database=None,
             derandomize=True,
+            phases=phases,
         ),
     )
 
