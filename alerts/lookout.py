@@ -29,17 +29,19 @@ def lookout(
     Args:
         unanswered_seconds: for how long nothing has been answered, of a :class:`telemetry.store.later.LaterStore`.
         waiting: is told so, and when that is (:meth:`alerts.watch.Watcher.waiting`); may be told again and again.
-        blind_seconds: so long is too long; half an interval is added, in which an evaluation may find it back.
-        interval_seconds: between evaluations.
+        blind_seconds: so long is too long.
+        interval_seconds: between evaluations. So long is waited besides: what was refused once is asked again after it, and may
+            be back.
         clock: seconds since the epoch.
     """
     stopping = threading.Event()
     pause = min(_MOST_SECONDS, interval_seconds * _SHARE)
+    longest = blind_seconds + interval_seconds - pause  # by then, or a look later
 
     def look() -> None:
         while not stopping.wait(pause):
             silent = unanswered_seconds()
-            if silent >= blind_seconds + interval_seconds / 2:
+            if silent >= longest:
                 waiting(clock(), silent)
 
     thread = threading.Thread(target=look, name="edgepath-lookout", daemon=True)

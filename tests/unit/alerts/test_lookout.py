@@ -99,6 +99,21 @@ def test_the_page_does_not_wait_for_the_answer(tmp_path: Path) -> None:
     assert resolve.at >= page.at, "it began before the page; Alertmanager refuses an end before the beginning"
 
 
+def test_what_was_refused_once_is_asked_again_before_a_page() -> None:
+    """Evaluations may be further apart than ``--blind-after``: one that failed is no page before the next had its time."""
+    looked: list[float] = []
+    told: list[float] = []
+    silent = iter([0.01, 0.04, 0.049, 0.06, 0.07])
+
+    def unanswered() -> float:
+        looked.append(next(silent, 0.0))
+        return looked[-1]
+
+    with lookout(unanswered, lambda _, seconds: told.append(seconds), 0.02, 0.04):
+        until(lambda: len(looked) > 5)
+    assert told == [0.06, 0.07], "a look before blind-after and an interval are over: by then it is told"
+
+
 def test_an_evaluation_that_fails_after_the_page_pages_no_second_time() -> None:
     watched = Watched()
     watched.watcher.evaluate(T0)
