@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-_MOST_SECONDS: Final = 1.0
-_SHARE: Final = 0.25
+_LOOK_SECONDS: Final = 0.25
+_LOOK_SHARE: Final = 0.25
+_PATIENCE_SECONDS: Final = 10.0
+"""So long at most the statement that waits now must have waited, however long others were not answered before."""
 
 
 @contextlib.contextmanager
 def lookout(
-    unanswered_seconds: Callable[[], float],
+    silent_seconds: Callable[[float], float],
     waiting: Callable[[float, float], None],
     blind_seconds: float,
     interval_seconds: float,
@@ -27,21 +29,20 @@ def lookout(
     """While inside, look whether ClickHouse has been silent too long.
 
     Args:
-        unanswered_seconds: for how long nothing has been answered, of a :class:`telemetry.store.later.LaterStore`.
+        silent_seconds: for how long ClickHouse has not answered, if it is asked now and has been for as long as is given: the
+            method of a :class:`telemetry.store.later.LaterStore`.
         waiting: is told so, and when that is (:meth:`alerts.watch.Watcher.waiting`); may be told again and again.
         blind_seconds: so long is too long.
-        interval_seconds: between evaluations. So long is waited besides: what was refused once is asked again after it, and may
-            be back.
+        interval_seconds: between evaluations. What was refused at the last one may be back, and gets its time at this one.
         clock: seconds since the epoch.
     """
     stopping = threading.Event()
-    pause = min(_MOST_SECONDS, interval_seconds * _SHARE)
-    longest = blind_seconds + interval_seconds - pause  # by then, or a look later
+    pause = min(_LOOK_SECONDS, interval_seconds * _LOOK_SHARE)
+    patience = min(_PATIENCE_SECONDS, interval_seconds, blind_seconds)
 
     def look() -> None:
         while not stopping.wait(pause):
-            silent = unanswered_seconds()
-            if silent >= longest:
+            if (silent := silent_seconds(patience)) >= blind_seconds:
                 waiting(clock(), silent)
 
     thread = threading.Thread(target=look, name="edgepath-lookout", daemon=True)

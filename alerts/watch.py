@@ -124,9 +124,9 @@ class Watcher:
         return events
 
     def waiting(self, now: float, seconds: float) -> None:
-        """Hear from another thread that ClickHouse has not answered for ``seconds``: an evaluation that waits cannot page.
+        """Hear from another thread (:mod:`alerts.lookout`) that ClickHouse has been asked for ``seconds`` and has not answered.
 
-        Call it only when an evaluation must have failed by now if it had been refused (:mod:`alerts.lookout`).
+        The evaluation that waits for it cannot page.
         """
         self._failed(now, "ClickHouse is asked, and does not answer", seconds)
 

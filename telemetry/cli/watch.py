@@ -192,7 +192,7 @@ def watch(
             keep_events=True,
         )
         every = interval or rules.interval_seconds
-        with lookout(later.unanswered_seconds, watcher.waiting, blind_after, every):
+        with lookout(later.silent_seconds, watcher.waiting, blind_after, every):
             later.open()
             if not once:
                 say(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")

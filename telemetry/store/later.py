@@ -34,7 +34,8 @@ class LaterStore:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._store: Store | None = None
-        self._asked: float | None = None
+        self._asked: float | None = None  # when the first of the statements was sent that have not been answered
+        self._waiting: float | None = None  # when the one was sent that waits now
 
     def open(self) -> None:
         """Try once.
@@ -52,13 +53,14 @@ class LaterStore:
                 raise
             _log.error("%s; going on without it", error)
 
-    def unanswered_seconds(self) -> float:
-        """Since when nothing has been answered: from the first statement that was not, which may still wait; 0 if none.
+    def silent_seconds(self, patience_seconds: float) -> float:
+        """For how long nothing has been answered, if a statement waits now and has for ``patience_seconds``; else 0.
 
-        For a thread that does not wait itself. A statement that ClickHouse refuses is answered.
+        From the first statement on that was not answered; a refusal is an answer. For a thread that does not wait itself.
         """
-        asked = self._asked
-        return 0.0 if asked is None else self._monotonic() - asked
+        asked, waiting = self._asked, self._waiting
+        now = self._monotonic()
+        return 0.0 if asked is None or waiting is None or now - waiting < patience_seconds else now - asked
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
         """As :meth:`telemetry.store.base.Store.query`."""
@@ -110,14 +112,17 @@ class LaterStore:
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Store]:
+        self._waiting = self._monotonic()
         if self._asked is None:
-            self._asked = self._monotonic()
+            self._asked = self._waiting
         try:
             yield self._ready()
+            self._asked = None
         except StoreError:
             self._asked = None
             raise
-        self._asked = None
+        finally:
+            self._waiting = None
 
     def _ready(self) -> Store:
         with self._lock:

@@ -51,10 +51,10 @@ class Watched:
             sync_views=False, blindness=True, state_file=state_file,
         )  # fmt: skip
 
-    def unanswered(self) -> float:
+    def silent(self, patience: float) -> float:
         """As the store says; counts who asks."""
         self.looks += 1
-        return self.store.unanswered_seconds()
+        return self.store.silent_seconds(patience)
 
     def looked(self) -> None:
         """Wait until the lookout has looked again, with what is so now."""
@@ -74,10 +74,10 @@ def test_the_page_does_not_wait_for_the_answer(tmp_path: Path) -> None:
     release = watched.clickhouse.hang()
     evaluating = threading.Thread(target=watched.watcher.evaluate, args=(T0,))
     threads = threading.active_count()
-    with lookout(watched.unanswered, watched.watcher.waiting, 60, 0.04, lambda: watched.now):
+    with lookout(watched.silent, watched.watcher.waiting, 60, 0.04, lambda: watched.now):
         evaluating.start()
         until(lambda: watched.clickhouse.waiting == 1)
-        watched.now = T0 + 60
+        watched.now = T0 + 59
         watched.looked()
         assert watched.told == []
         watched.now = T0 + 61
@@ -100,18 +100,21 @@ def test_the_page_does_not_wait_for_the_answer(tmp_path: Path) -> None:
 
 
 def test_what_was_refused_once_is_asked_again_before_a_page() -> None:
-    """Evaluations may be further apart than ``--blind-after``: one that failed is no page before the next had its time."""
-    looked: list[float] = []
+    """Evaluations may be further apart than ``--blind-after``: what waits now gets its time, though much went by before."""
+    asked: list[float] = []
     told: list[float] = []
-    silent = iter([0.01, 0.04, 0.049, 0.06, 0.07])
+    silent = iter([0.0, 0.01, 0.02, 0.07])
 
-    def unanswered() -> float:
-        looked.append(next(silent, 0.0))
-        return looked[-1]
+    def silent_seconds(patience: float) -> float:
+        asked.append(patience)
+        return next(silent, 0.0)
 
-    with lookout(unanswered, lambda _, seconds: told.append(seconds), 0.02, 0.04):
-        until(lambda: len(looked) > 5)
-    assert told == [0.06, 0.07], "a look before blind-after and an interval are over: by then it is told"
+    for blind, interval in ((0.02, 0.04), (0.04, 0.02)):
+        with lookout(silent_seconds, lambda _, seconds: told.append(seconds), blind, interval):
+            until(lambda: len(asked) > 5)
+        assert set(asked) == {0.02}
+        asked.clear()
+    assert told == [0.02, 0.07]
 
 
 def test_an_evaluation_that_fails_after_the_page_pages_no_second_time() -> None:
@@ -138,8 +141,8 @@ def test_a_slow_clickhouse_is_not_away() -> None:
         return FakeStore.query(watched.clickhouse, sql, parameters)
 
     def look() -> None:
-        if watched.store.unanswered_seconds() >= 60:
-            watched.watcher.waiting(watched.now, watched.store.unanswered_seconds())
+        if watched.store.silent_seconds(15) >= 60:
+            watched.watcher.waiting(watched.now, watched.store.silent_seconds(15))
 
     watched.clickhouse.query = slowly  # type: ignore[method-assign]
     for _ in range(3):

@@ -80,15 +80,15 @@ class Clocked(Answering):
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.takes = 0.0
+        self.takes = 4.0
         self.failure: Exception | None = None
-        self.seen: list[float] = []
+        self.seen: list[tuple[float, float]] = []
         self.store = LaterStore(lambda: self, lambda: self.now)
 
     def query(self, sql: str, parameters: object = None) -> Result:
         """Wait, look, answer or fail."""
         self.now += self.takes
-        self.seen.append(self.store.unanswered_seconds())
+        self.seen.append((self.store.silent_seconds(4), self.store.silent_seconds(5)))
         if self.failure:
             raise self.failure
         return super().query(sql, parameters)
@@ -98,31 +98,36 @@ def test_it_knows_for_how_long_nothing_was_answered() -> None:
     """While a statement waits, and over statements that all were in vain; an answer, also a refusal, ends it."""
     clickhouse = Clocked()
     store = clickhouse.store
-    assert store.unanswered_seconds() == 0
-    clickhouse.takes = 4.0
     for _ in range(3):
         store.query("SELECT 1")
-    assert clickhouse.seen == [4.0, 4.0, 4.0], "slow, and answering"
+    assert clickhouse.seen == [(4, 0)] * 3, "slow, and answering"
     clickhouse.failure = UnavailableError("timed out")
     for _ in range(2):
         with pytest.raises(UnavailableError):
             store.query("SELECT 1")
+        assert store.silent_seconds(0) == 0, "nothing is asked now"
         clickhouse.now += 10
-    assert clickhouse.seen[3:] == [4.0, 18.0]
-    assert store.unanswered_seconds() == 28
+    assert clickhouse.seen[3:] == [(4, 0), (18, 0)]
+    clickhouse.takes = 5
     clickhouse.failure = StoreError("no such table", 60)
     with pytest.raises(StoreError):
         store.query("SELECT 1")
-    assert store.unanswered_seconds() == 0
+    clickhouse.failure = None
+    store.query("SELECT 1")
+    assert clickhouse.seen[5:] == [(33, 33), (5, 5)]
 
 
 def test_opening_is_asking() -> None:
     """A server that is away from the start: nothing was answered since the first try."""
-    now = [100.0]
-    store = LaterStore(Opening(*[UnavailableError("away")] * 3), lambda: now[0])
+    now, seen = [100.0], list[float]()
+
+    def opening() -> Store:
+        now[0] += 5
+        seen.append(store.silent_seconds(1))
+        raise UnavailableError("away")
+
+    store = LaterStore(opening, lambda: now[0])
     store.open()
-    now[0] += 5
     with pytest.raises(UnavailableError):
         store.query("SELECT 1")
-    now[0] += 5
-    assert store.unanswered_seconds() == 10
+    assert seen == [5, 10]
