@@ -39,9 +39,10 @@ class Outage:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 _log.error("%s cannot be used (%s): an outage that goes on may page again", self.path, error)
 
-    def failed(self, now: float, reason: str) -> PageEvent | None:
-        """An evaluation failed; the page, if it is time for it."""
-        self.since = now if self.since is None else min(self.since, now)
+    def failed(self, now: float, reason: str, lasted_seconds: float = 0) -> PageEvent | None:
+        """An evaluation failed, or has lasted so long without an answer; the page, if it is time for it."""
+        since = now - lasted_seconds
+        self.since = since if self.since is None else min(self.since, since)
         if self.told is not None or now - self.since < self.after_seconds:
             return None
         self.told = now
@@ -56,7 +57,8 @@ class Outage:
         if told is None:
             return None
         self._keep()
-        return blind_event("resolve", CAUSE, KEY, "page", "SLOs are evaluated again", now, told)
+        # Of an evaluation that began before the page: a receiver would refuse an end before its beginning.
+        return blind_event("resolve", CAUSE, KEY, "page", "SLOs are evaluated again", max(now, told), told)
 
     def _keep(self) -> None:
         if self.path is None:

@@ -66,13 +66,14 @@ class Outbox:
                     held.add(place)  # a resolve must not overtake its trigger, which another watcher still has
                 elif place not in held and mark not in self._handed and name in self._notifiers:
                     self._handed.add(mark)
-                    self._guard(name, message.event)
+                    if not _hand(self._notifiers[name], message.event):
+                        self._settled.add(mark)
 
     def tell(self, event: PageEvent) -> None:
-        """Hand over an event that no outbox can hold (ClickHouse is away)."""
-        for name, notifier in self._notifiers.items():
+        """Hand over an event that no outbox can hold (ClickHouse is away). From any thread."""
+        for notifier in self._notifiers.values():
             if notifier.wants(event):
-                self._guard(name, event)
+                _hand(notifier, event)
 
     def refresh(self, opened: Sequence[PageEvent], now: float, *, alive: bool = True) -> None:
         """Tell every notifier what is open; a dead-man's switch only if we are ``alive``, which is: can evaluate."""
@@ -84,13 +85,16 @@ class Outbox:
             except Exception:  # noqa: BLE001 - one notifier's bug must not keep a page from the others
                 _log.exception("a notifier failed")
 
-    def _guard(self, name: str, event: PageEvent) -> None:
-        try:
-            self._notifiers[name].notify(event)
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("a notifier failed")
-            self._settled.add((name, event.id))
-
     def _hear(self) -> None:
         for name, notifier in self._notifiers.items():
             self._settled.update((name, event_id) for event_id in notifier.settled())
+
+
+def _hand(notifier: Notifier, event: PageEvent) -> bool:
+    """Give an event to a notifier; False if that cannot take it."""
+    try:
+        notifier.notify(event)
+    except Exception:  # noqa: BLE001 - as above
+        _log.exception("a notifier failed")
+        return False
+    return True

@@ -1,6 +1,7 @@
 """The evaluator: reads ``sli_1m``, decides by burn rate, remembers, notifies. Time is passed in."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ _TRIES: Final = 3
 
 
 class Watcher:
-    """Evaluates SLOs under a policy. One thread calls :meth:`evaluate`; :meth:`open_events` may be called from any.
+    """Evaluates SLOs under a policy. One thread calls :meth:`evaluate`; any may call :meth:`open_events` and :meth:`waiting`.
 
     An alert stands for an SLO, an environment, a value of the column that splits the SLO, and a severity; alerts that fire
     together are one incident (:mod:`alerts.incidents`). An incident is opened by one ``trigger`` and closed by one
@@ -86,6 +87,7 @@ class Watcher:
         self._lookups = Lookups(store, self._slos, policy.delay_seconds, base_url)
         outage_file = state_file.with_name(f"{state_file.stem}.outage.json") if state_file and blindness else None
         self._outage = Outage(outage_file, blind_seconds) if blindness else None
+        self._outage_lock = threading.Lock()  # held until told: a resolve must not overtake its page
         self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
         self._record = keep_events
@@ -111,16 +113,22 @@ class Watcher:
         try:
             events = self._evaluate(now)
         except EdgepathError as error:
-            page = self._outage.failed(now, str(error)) if self._outage else None
-            if page is not None:
-                self._outbox.tell(page)
+            self._failed(now, str(error))
             # Receivers that forget must not: that we are blind does not end an incident.
             mine = [self._outage.event] if self._outage and self._outage.event else []
             self._outbox.refresh([*self.open_events(), *mine], now, alive=False)
             raise
-        if self._outage is not None and (well := self._outage.worked(now)) is not None:
-            self._outbox.tell(well)
+        with self._outage_lock:
+            if self._outage is not None and (well := self._outage.worked(now)) is not None:
+                self._outbox.tell(well)
         return events
+
+    def waiting(self, now: float, seconds: float) -> None:
+        """Hear from another thread (:mod:`alerts.lookout`) that ClickHouse has been asked for ``seconds`` and has not answered.
+
+        The evaluation that waits for it cannot page.
+        """
+        self._failed(now, "ClickHouse is asked, and does not answer", seconds)
 
     def close(self, timeout_seconds: float = 10) -> None:
         """Let the notifiers send what waits, for at most ``timeout_seconds`` each, and note what they have sent."""
@@ -133,6 +141,12 @@ class Watcher:
                 self._memory.save(replace(state, outbox=left))
         except EdgepathError as error:
             _log.error("what was sent at the end could not be noted, and may be sent again: %s", error)
+
+    def _failed(self, now: float, reason: str, lasted_seconds: float = 0) -> None:
+        with self._outage_lock:
+            page = self._outage.failed(now, reason, lasted_seconds) if self._outage else None
+            if page is not None:
+                self._outbox.tell(page)
 
     def _evaluate(self, now: float) -> list[PageEvent]:
         self._sync(now)

@@ -110,7 +110,7 @@ def _rule(
         timeRangeFrom=longest,
         evaluateFor=f"{after}s",
         labels={
-            "service": slo.service,
+            "service": _literal(slo.service),
             "slo": slo.name,
             "severity": severity,
             **({TARGETS_LABEL: ",".join(targets)} if targets else {}),
@@ -144,9 +144,14 @@ def _summary(slo: Slo, severity: str) -> str:
 
 
 def _contact_point(target: NotificationTarget) -> Json:
-    where = f"${target.variable}" if target.variable else target.url
+    where = f"${target.variable}" if target.variable else _literal(target.url)
     settings: Json = {_SECRETS.get(target.kind, "url"): where}
     return _point(target.name, _TYPES[target.kind], settings)
+
+
+def _literal(text: str) -> str:
+    """For labels and settings, where Grafana puts environment variables for ``$NAME``; in queries it does not."""
+    return text.replace("$", "$$")
 
 
 def _point(name: str, kind: str, settings: Json) -> Json:

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from telemetry.adapt import lines
-from telemetry.adapt.spans import pair, spans
+from telemetry.adapt.spans import TENANT_FIELD, pair, spans
 from telemetry.errors import ConfigurationError, MalformedError
 
 _log: Final = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Adapter:
         listen: host and port; port 0 takes a free one.
         endpoint: base URL of OTLP/HTTP.
         resource: attributes of the proxy: service name, tier, PoP and so on.
+        tenant_field: field of a line that says on whose behalf the request came.
         wait: how to wait for some seconds between attempts to send, ending early when told to stop.
     """
 
@@ -46,6 +47,7 @@ class Adapter:
         listen: tuple[str, int],
         endpoint: str,
         resource: Mapping[str, str],
+        tenant_field: str = TENANT_FIELD,
         wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self._url = f"{endpoint.rstrip('/')}/v1/traces"
@@ -53,6 +55,7 @@ class Adapter:
         self._waiting: queue.Queue[list[Span]] = queue.Queue(QUEUE)
         self._stop = threading.Event()
         self._wait = wait
+        self._tenant_field = tenant_field
         self.counts: Counter[str] = Counter()
         try:
             self._socket = socket.socket(socket.AF_INET6 if ":" in listen[0] else socket.AF_INET, socket.SOCK_DGRAM)
@@ -107,7 +110,7 @@ class Adapter:
         """One syslog message. Never raises."""
         self.counts["lines"] += 1
         try:
-            made = spans(lines.parse(datagram))
+            made = spans(lines.parse(datagram), self._tenant_field)
         except MalformedError as error:
             self._once("malformed", str(error))
         except Exception:  # noqa: BLE001 - whatever a hostile datagram finds

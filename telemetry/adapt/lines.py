@@ -16,6 +16,8 @@ _ID: Final = {"trace": 32, "parent": 16, "span": 16, "attempt": 16}
 _HEX: Final = re.compile(r"[0-9a-f]+")
 _LISTED: Final = re.compile(r", | : ")  # NGINX: tries, and tries after an internal redirect
 _LONGEST: Final = 64 * 1024
+OWN: Final = frozenset({*_ID, "sampled", "end", "took", "status", "retries", "ended_by", "state"})
+"""Fields with a meaning of their own; so have those that begin with ``try_``. The rest is text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,6 @@ def parse(datagram: bytes) -> Line:
     ids = {name: _id(said, name, size) for name, size in _ID.items()}
     if not (ids["trace"] and ids["span"] and ids["attempt"]):
         raise MalformedError("trace, span and attempt are needed: see deploy/ for how the proxy makes them")
-    known = {*_ID, "sampled", "end", "took", "status", "retries", "ended_by", "state"}
     return Line(
         **ids,
         sampled=not said.get("sampled") or int(said["sampled"][-2:], 16) & 1 == 1
@@ -98,7 +99,7 @@ def parse(datagram: bytes) -> Line:
         tries=_tries(said),
         retries=min(_whole(said.get("retries", "").lstrip("+")), 100),
         ended_by=said.get("ended_by", "").strip("-"),
-        fields={key: value for key, value in said.items() if value and key not in known and not key.startswith("try_")},
+        fields={key: value for key, value in said.items() if value and key not in OWN and not key.startswith("try_")},
         state=said.get("state", ""),
     )
 

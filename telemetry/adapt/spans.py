@@ -22,12 +22,13 @@ _TEXT: Final = {
     "agent": v.USER_AGENT,
     "flags": v.RESPONSE_FLAGS[0],
 }
+TENANT_FIELD: Final = "tenant"
 _LIMITS: Final = {"path": 1024, "agent": 256, "host": 255}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 
 
-def spans(line: Line) -> list[Span]:
-    """The spans of ``line``; none if its trace is not kept."""
+def spans(line: Line, tenant_field: str = TENANT_FIELD) -> list[Span]:
+    """The spans of ``line``; none if its trace is not kept. ``tenant_field`` is the one that says on whose behalf it came."""
     if not line.sampled:
         return []
     method = line.fields.get("method", "")
@@ -37,7 +38,10 @@ def spans(line: Line) -> list[Span]:
     inbound.start_time_unix_nano = max(0, line.end_ns - line.took_ns)
     inbound.end_time_unix_nano = line.end_ns
     error = _error(line)
-    _describe(inbound, _attributes(line, method, error), failed=error is not None)
+    attributes = _attributes(line, method, error)
+    if tenant := line.fields.get(tenant_field):
+        attributes[v.TENANT[0]] = tenant[:512]
+    _describe(inbound, attributes, failed=error is not None)
     return [inbound, *_attempts(line, word)]
 
 

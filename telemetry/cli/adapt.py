@@ -19,7 +19,24 @@ from telemetry.cli.stopping import stopped_by_signals
 @setting(
     "--environment", metavar="NAME", default="", help="Environment, e.g. production (deployment.environment.name)."
 )
-def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, region: str, environment: str) -> None:
+@setting(
+    "--tenant-field",
+    metavar="NAME",
+    default="tenant",
+    help="Field of a line that says on whose behalf the request came (edgepath.tenant), redacted as all text is; lines "
+    "without it have no tenant.",
+)
+def adapt(
+    listen: str,
+    otlp: str,
+    service: str,
+    tier: str,
+    pop: str,
+    zone: str,
+    region: str,
+    environment: str,
+    tenant_field: str,
+) -> None:
     """Turn access logs of NGINX and HAProxy into spans.
 
     The proxy reads and passes on the trace context itself and logs one JSON line a request over syslog: deploy/nginx and
@@ -32,12 +49,15 @@ def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, 
           --otlp http://otelcol.internal:4318
     """
     from telemetry.adapt.adapter import Adapter  # noqa: PLC0415 - other commands start without it
+    from telemetry.adapt.lines import OWN  # noqa: PLC0415
 
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
     if not otlp.startswith(("http://", "https://")):
         raise click.BadParameter(f"{otlp!r} is not an http:// or https:// URL", param_hint="--otlp")
+    if tenant_field in OWN or tenant_field.startswith("try_"):
+        raise click.BadParameter(f"the field {tenant_field!r} has another meaning", param_hint="--tenant-field")
     resource = {
         v.SERVICE_NAME: service,
         v.TIER: tier,
@@ -46,7 +66,8 @@ def adapt(listen: str, otlp: str, service: str, tier: str, pop: str, zone: str, 
         v.REGION[0]: region,
         v.ENVIRONMENT[0]: environment,
     }
-    adapter = Adapter((host.strip("[]"), int(port)), otlp, {name: value for name, value in resource.items() if value})
+    said = {name: value for name, value in resource.items() if value}
+    adapter = Adapter((host.strip("[]"), int(port)), otlp, said, tenant_field)
     with stopped_by_signals() as stopping:
         adapter.start()
         try:

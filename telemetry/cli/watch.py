@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from telemetry.store.address import ServerAddress
 
 _log = logging.getLogger(__name__)
+_ANSWER_SECONDS: Final = 60.0
+"""So long a statement may wait on a line that broke without a word, also when a new one would do. No page waits for it."""
 
 
 @click.command(cls=Configured, runs_on=True)
@@ -159,6 +161,7 @@ def watch(
     from alerts.document import ProblemsError  # noqa: PLC0415
     from alerts.edge_counters import EdgeCounters  # noqa: PLC0415
     from alerts.lint import lint  # noqa: PLC0415
+    from alerts.lookout import lookout  # noqa: PLC0415
     from alerts.memory import TableMemory  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
@@ -172,7 +175,7 @@ def watch(
     notifiers += [notify.heartbeat(url) for url in heartbeats]
     notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
     # A watcher that starts while ClickHouse is away is there to say so.
-    later = LaterStore(lambda: open_store(clickhouse, data))
+    later = LaterStore(lambda: open_store(clickhouse, data, answer_seconds=_ANSWER_SECONDS))
     with stopped_by_signals() as stopping, contextlib.closing(later) as store:
         watcher = Watcher(
             store,
@@ -188,9 +191,12 @@ def watch(
             blind_seconds=blind_after,
             keep_events=True,
         )
-        if not once:
-            say(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")
-        _loop(watcher, stopping, interval or rules.interval_seconds, once=once)
+        every = interval or rules.interval_seconds
+        with lookout(later.silent_seconds, watcher.waiting, blind_after, every):
+            later.open()
+            if not once:
+                say(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")
+            _loop(watcher, stopping, every, once=once)
 
 
 def _tell(event: "PageEvent") -> None:

@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from telemetry.store.base import Store
 
 
-def open_store(server: "ServerAddress | str | None" = None, data_dir: Path | None = None) -> "Store":
+def open_store(
+    server: "ServerAddress | str | None" = None, data_dir: Path | None = None, *, answer_seconds: float = 120
+) -> "Store":
     """The store that the user named, with the schema applied: a server by address or URL, or the embedded one in ``data_dir``.
+
+    Args:
+        server: where ClickHouse is.
+        data_dir: of the embedded store instead.
+        answer_seconds: how long a server may be silent before a statement is given up.
 
     Raises:
         ConfigurationError: neither or both are named, the URL is wrong, or the directory cannot be used.
@@ -26,7 +33,8 @@ def open_store(server: "ServerAddress | str | None" = None, data_dir: Path | Non
         from telemetry.store.address import ServerAddress  # noqa: PLC0415
         from telemetry.store.server import ServerStore  # noqa: PLC0415
 
-        store = ServerStore(ServerAddress.parse(server) if isinstance(server, str) else server)
+        address = ServerAddress.parse(server) if isinstance(server, str) else server
+        store = ServerStore(address, answer_seconds=answer_seconds)
     else:
         from telemetry.store.chdb import ChdbEngine  # noqa: PLC0415
         from telemetry.store.embedded import EmbeddedStore  # noqa: PLC0415

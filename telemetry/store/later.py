@@ -1,8 +1,10 @@
-"""A store that may be opened before its server can be reached."""
+"""A store that may be opened before its server can be reached, and that knows for how long nothing has been answered."""
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from telemetry.errors import StoreError, UnavailableError
@@ -16,22 +18,34 @@ _log = logging.getLogger(__name__)
 
 
 class LaterStore:
-    """A :class:`telemetry.store.base.Store` that is opened when it can be; until then, each use tries again, or raises."""
+    """A :class:`telemetry.store.base.Store` that is opened when it can be; until then, each use tries again, or raises.
 
-    def __init__(self, open_it: Callable[[], Store]) -> None:
-        """Try once.
+    What it knows of answers is right for one thread that asks, and any that look on. To open it counts as one statement.
+    """
+
+    def __init__(self, open_it: Callable[[], Store], monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Ask nothing yet.
 
         Args:
             open_it: opens the store, with the schema applied.
+            monotonic: a clock in seconds.
+        """
+        self._open = open_it
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._asked: float | None = None  # when the first of the statements was sent that have not been answered
+        self._waiting: float | None = None  # when the one was sent that waits now
+
+    def open(self) -> None:
+        """Try once.
 
         Raises:
             ConfigurationError, StoreError: it cannot be opened for a reason that waiting does not mend.
         """
-        self._open = open_it
-        self._lock = threading.Lock()
-        self._store: Store | None = None
         try:
-            self._ready()
+            with self._asking():
+                pass
         except UnavailableError as error:
             _log.error("%s; going on without it", error)
         except StoreError as error:
@@ -39,23 +53,29 @@ class LaterStore:
                 raise
             _log.error("%s; going on without it", error)
 
-    def _ready(self) -> Store:
-        with self._lock:
-            if self._store is None:
-                self._store = self._open()
-            return self._store
+    def silent_seconds(self, patience_seconds: float) -> float:
+        """For how long nothing has been answered, if a statement waits now and has for ``patience_seconds``; else 0.
+
+        From the first statement on that was not answered; a refusal is an answer. For a thread that does not wait itself.
+        """
+        asked, waiting = self._asked, self._waiting
+        now = self._monotonic()
+        return 0.0 if asked is None or waiting is None or now - waiting < patience_seconds else now - asked
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> Result:
         """As :meth:`telemetry.store.base.Store.query`."""
-        return self._ready().query(sql, parameters)
+        with self._asking() as store:
+            return store.query(sql, parameters)
 
     def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> "pa.Table":
         """As :meth:`telemetry.store.base.Store.arrow`."""
-        return self._ready().arrow(sql, parameters)
+        with self._asking() as store:
+            return store.arrow(sql, parameters)
 
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """As :meth:`telemetry.store.base.Store.execute`."""
-        self._ready().execute(sql, parameters)
+        with self._asking() as store:
+            store.execute(sql, parameters)
 
     def insert(
         self,
@@ -68,7 +88,8 @@ class LaterStore:
         parameters: Mapping[str, Parameter] | None = None,
     ) -> None:
         """As :meth:`telemetry.store.base.Store.insert`."""
-        self._ready().insert(table, columns, arrow, token=token, where=where, parameters=parameters)
+        with self._asking() as store:
+            store.insert(table, columns, arrow, token=token, where=where, parameters=parameters)
 
     def insert_select(
         self,
@@ -80,10 +101,31 @@ class LaterStore:
         parameters: Mapping[str, Parameter] | None = None,
     ) -> None:
         """As :meth:`telemetry.store.base.Store.insert_select`."""
-        self._ready().insert_select(table, columns, select, token=token, parameters=parameters)
+        with self._asking() as store:
+            store.insert_select(table, columns, select, token=token, parameters=parameters)
 
     def close(self) -> None:
         """As :meth:`telemetry.store.base.Store.close`."""
         with self._lock:
             if self._store is not None:
                 self._store.close()
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[Store]:
+        self._waiting = self._monotonic()
+        if self._asked is None:
+            self._asked = self._waiting
+        try:
+            yield self._ready()
+            self._asked = None
+        except StoreError:
+            self._asked = None
+            raise
+        finally:
+            self._waiting = None
+
+    def _ready(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                self._store = self._open()
+            return self._store

@@ -1,5 +1,7 @@
 """The recipe deploy/envoy/envoy.yaml, with nothing but its addresses replaced, in a real Envoy."""
 
+import contextlib
+import re
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 from telemetry.demo import envoy as demo
 from telemetry.engine.metrics import MetricDecoder, MetricSettings
 from telemetry.feeds.base import Record
+from telemetry.feeds.otlp.redaction import scrub
 from telemetry.vocabulary import ENVOY_LISTENER, ENVOY_REQUESTS, SpanKind
 from tests.real.parts import envoy
 from tests.real.parts.otlp_collector import Collector
@@ -80,19 +83,13 @@ def test_envoy_finds_no_fault(config: tuple[Path, int]) -> None:
 def test_it_sends_what_paths_are_made_of(config: tuple[Path, int], collector: Collector, tmp_path: Path) -> None:
     """Inbound and outbound span that hang together, the resource with tier, PoP and zone, and the response flags."""
     path, port = config
-    command = demo.envoy_command(envoy.binary(), path, tmp_path / "envoy.log")
-    process = Process("Envoy", command, tmp_path / "envoy.out")
-    url = f"http://127.0.0.1:{port}"
-    try:
-        process.wait_ready(lambda: _answers(url), 20)
-        headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    with serving(path, port, tmp_path) as url:
+        headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "x-tenant-id": "acct_1"}
         answer = httpx.get(f"{url}/v1/balance", headers=headers)
         inbound, outbound = collector.wait_for(TRACE, 2)
         wait_until(
             lambda: counted(collector).get(("production", "edge", "fra", "edge", "cumulative", True), 0.0) >= 2, 20
         )
-    finally:
-        process.stop()
     assert [one.place for one in (inbound, outbound)] == [("edge", SpanKind.SERVER), ("edge", SpanKind.CLIENT)]
     assert inbound.span.parent_span_id.hex() == SPAN
     assert outbound.span.parent_span_id == inbound.span.span_id
@@ -107,6 +104,44 @@ def test_it_sends_what_paths_are_made_of(config: tuple[Path, int], collector: Co
     assert {key: inbound.resource.get(key) for key in wanted} == wanted
     assert inbound.attributes["response_flags"] == "-"
     assert inbound.attributes["http.status_code"] == "200"
+    assert "edgepath.tenant" not in {**inbound.attributes, **outbound.attributes}, "nobody asked for it"
+
+
+@contextlib.contextmanager
+def serving(path: Path, port: int, folder: Path) -> Iterator[str]:
+    """The URL of an Envoy with a configuration, as long as the block lasts."""
+    process = Process("Envoy", demo.envoy_command(envoy.binary(), path, folder / "envoy.log"), folder / "envoy.out")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        process.wait_ready(lambda: _answers(url), 20)
+        yield url
+    finally:
+        process.stop()
+
+
+def test_tenants_by_a_header_if_asked_for(config: tuple[Path, int], collector: Collector, tmp_path: Path) -> None:
+    """With the optional lines: who sends the header has a tenant, who does not has none; and it is redacted as all text is."""
+    path, port = config
+    text, taken_in = re.subn(
+        r"(?m)^( +)# (custom_tags:|  - tag: edgepath.tenant|    request_header: .*)$", r"\1\2", path.read_text()
+    )
+    assert taken_in == 3
+    (tmp_path / "envoy.yaml").write_text(text)
+    traces = {"1" * 32: "acct_1", "2" * 32: None, "3" * 32: "4111111111111111"}
+    with serving(tmp_path / "envoy.yaml", port, tmp_path) as url:
+        for trace, tenant in traces.items():
+            headers = {"traceparent": f"00-{trace}-{SPAN}-01", **({"x-tenant-id": tenant} if tenant else {})}
+            assert httpx.get(f"{url}/v1/balance", headers=headers).status_code == 200
+        for trace, tenant in traces.items():
+            inbound, outbound = collector.wait_for(trace, 2)
+            assert (inbound.attributes.get("edgepath.tenant"), outbound.attributes.get("edgepath.tenant")) == (
+                tenant,
+                tenant,
+            )
+    kept = b"".join(map(scrub, collector.bodies))
+    assert b"acct_1" in kept
+    assert b"[card]" in kept
+    assert b"4111111111111111" not in kept
 
 
 def counted(collector: Collector) -> dict[tuple[object, ...], float]:

@@ -120,6 +120,7 @@ def _nginx(folder: Path, port: int, api: int, dead: int, syslog: int) -> Process
     )
     user = "user root;" if os.geteuid() == 0 else ""
     passing = "proxy_set_header traceparent $edgepath_traceparent; proxy_set_header tracestate $http_tracestate;"
+    assert "\n#   set $edgepath_tenant $http_x_tenant_id;" in recipe
     (folder / "nginx.conf").write_text(
         f"""{user} daemon off; pid {folder}/pid; worker_processes 1; error_log stderr;
         events {{ worker_connections 256; }}
@@ -128,6 +129,7 @@ def _nginx(folder: Path, port: int, api: int, dead: int, syslog: int) -> Process
         upstream half {{ server 127.0.0.1:{dead} max_fails=0; server 127.0.0.1:{api} backup; }}
         server {{ listen 127.0.0.1:{port}; {passing}
           location / {{ proxy_pass http://gateway; }}
+          location /for {{ set $edgepath_tenant $http_x_tenant_id; proxy_pass http://gateway; }}
           location /v1/charges/ {{ set $edgepath_route "/v1/charges/{{id}}"; proxy_pass http://gateway; }}
           location /half {{ proxy_pass http://half; }}
           location /dead {{ proxy_pass http://127.0.0.1:{dead}; }} }} }}"""
@@ -145,6 +147,11 @@ def _haproxy(folder: Path, port: int, api: int, dead: int, syslog: int) -> Proce
     )
     for there, here in (
         ("127.0.0.1:5514", f"127.0.0.1:{syslog}"),
+        # The optional line, for some paths only.
+        (
+            "# http-request set-var(txn.tenant) req.hdr(x-tenant-id)   #",
+            "http-request set-var(txn.tenant) req.hdr(x-tenant-id) if { path_beg /for }   #",
+        ),
         ("0.0.0.0:10000", f"127.0.0.1:{port}"),
         ("gateway.internal:8080", f"127.0.0.1:{api}"),
         ("    default_backend gateways\n", f"    {routes}    default_backend gateways\n"),
@@ -267,3 +274,22 @@ def test_card_numbers_and_hostile_paths(proxy: Proxy, path: str) -> None:
     httpx.get(f"{proxy.url}{path}", headers={"traceparent": f"00-{trace}-{SPAN}-01"})
     (inbound, *_) = proxy.spans(trace, 2)
     assert "4111" not in texts(inbound.attributes)["url.path"]
+
+
+@pytest.mark.parametrize(
+    ("nth", "path", "header", "tenant"),
+    [
+        (1, "/for", "acct_1", "acct_1"),
+        (2, "/for", "", None),
+        (3, "/for", '4111111111111111"}{', '[card]"}{'),
+        (4, "/for", "sk_live_abcdefghijklmnop1234", "[secret]"),
+        (5, "/v1/x", "acct_1", None),
+    ],
+)
+def test_tenants(proxy: Proxy, nth: int, path: str, header: str, tenant: str | None) -> None:
+    """On whose behalf a request came, by a header where that was asked for; redacted before it is sent."""
+    trace = f"7e{nth:030d}"
+    headers = {"traceparent": f"00-{trace}-{SPAN}-01", **({"x-tenant-id": header} if header else {})}
+    assert httpx.get(f"{proxy.url}{path}", headers=headers).status_code == 200
+    (inbound, *_) = proxy.spans(trace, 2)
+    assert texts(inbound.attributes).get("edgepath.tenant") == tenant

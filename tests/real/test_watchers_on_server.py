@@ -1,4 +1,4 @@
-"""Two watchers as processes on a real ClickHouse server, which is stopped and comes back, with a receiver that misbehaves."""
+"""Watchers as processes on a real ClickHouse server that is killed, hangs or is slow, with a receiver that misbehaves."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from alerts.sli_views import sync
 from telemetry.store import schema
 from telemetry.store.address import ServerAddress
 from telemetry.store.server import ServerStore
+from tests.faults.proxy import LOOPBACK, LoopThread, Proxy
 from tests.real.parts.clickhouse import ClickHouseServer
 from tests.unit.alerts.alerts_support import append_paths, make_slo, path_row, write
 from tests.unit.alerts.http_receiver import Receiver, receiving, until
@@ -75,6 +77,11 @@ class Watch:
         """End it."""
         self.process.send_signal(number)
         self.process.wait(30)
+
+    def holds(self) -> tuple[int, int]:
+        """How many threads and open files (connections among them) it has."""
+        process = Path(f"/proc/{self.process.pid}")
+        return len(list((process / "task").iterdir())), len(list((process / "fd").iterdir()))
 
 
 def feed(store: ServerStore, bad: int) -> None:
@@ -173,5 +180,97 @@ def test_clickhouse_away_is_paged_and_resolved(
         own_clickhouse.start()
         until(lambda: len(receiver.taken) == 2, 90)
         assert [(b["kind"], b["cause"]) for b in receiver.taken][1] == ("resolve", "unreachable")
+    finally:
+        watcher.stop()
+
+
+def test_a_clickhouse_that_hangs_is_paged_on_time(
+    own_clickhouse: ClickHouseServer, server_store: ServerStore, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The process is stopped and answers nothing, though its port takes connections: the page does not wait for it.
+
+    When it goes on, the watcher goes on, with what it had: one evaluation, one connection.
+    """
+    watcher = Watch(own_clickhouse.url, receiver, tmp_path, "one").ready()
+    try:
+        until(lambda: _views(server_store) >= 2 and TableMemory(server_store).load() is not None, 60)
+        threads, files = watcher.holds()
+        own_clickhouse.process.send(signal.SIGSTOP)
+        stopped = time.monotonic()
+        until(lambda: receiver.taken != [], 30)
+        assert 4 <= time.monotonic() - stopped <= 5 + 0.5 + 4, (
+            "--blind-after, an interval, and some time to be delivered"
+        )
+        assert [(b["kind"], b["cause"]) for b in receiver.taken] == [("trigger", "unreachable")]
+        time.sleep(10)  # many intervals: nothing may pile up, and nobody is told again
+        assert len(receiver.bodies) == 1
+        more_threads, more_files = watcher.holds()
+        assert more_threads <= threads + 1, "the notifier's"
+        assert more_files <= files + 1, "its connection; the one to ClickHouse is tried anew in place of the old one"
+        own_clickhouse.process.send(signal.SIGCONT)
+        until(lambda: len(receiver.taken) == 2, 30)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken][1] == ("resolve", "unreachable")
+        begun = time.monotonic()
+        while len(receiver.taken) < 3 and time.monotonic() - begun < 90:
+            feed(server_store, 8)
+            time.sleep(0.5)  # the pace of the traffic
+        assert [(b["kind"], b["cause"]) for b in receiver.taken][2] == ("trigger", "burn-rate")
+    finally:
+        own_clickhouse.process.send(signal.SIGCONT)
+        watcher.stop()
+
+
+def test_a_watcher_that_starts_while_clickhouse_hangs_says_so_on_time(
+    own_clickhouse: ClickHouseServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    """It cannot even open it."""
+    own_clickhouse.process.send(signal.SIGSTOP)
+    begun = time.monotonic()
+    watcher = Watch(own_clickhouse.url, receiver, tmp_path, "one")
+    try:
+        until(lambda: receiver.taken != [], 30)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken] == [("trigger", "unreachable")]
+        assert time.monotonic() - begun <= 5 + 0.5 + 10, "--blind-after, an interval, and its own start"
+        own_clickhouse.process.send(signal.SIGCONT)
+        until(lambda: len(receiver.taken) == 2, 30)
+        assert [(b["kind"], b["cause"]) for b in receiver.taken][1] == ("resolve", "unreachable")
+    finally:
+        own_clickhouse.process.send(signal.SIGCONT)
+        watcher.stop()
+
+
+@pytest.fixture
+def proxy(own_clickhouse: ClickHouseServer) -> Iterator[Proxy]:
+    """Stands before the port on which the server is asked."""
+    loop = LoopThread()
+    made = Proxy(loop, own_clickhouse.tcp_port)
+    try:
+        yield made
+    finally:
+        made.close()
+        loop.close()
+
+
+def test_a_line_that_swallows_is_paged_and_a_slow_one_is_not(
+    own_clickhouse: ClickHouseServer, server_store: ServerStore, proxy: Proxy, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Statements of a second or two: evaluations take longer than ``--blind-after`` in all, and page what is there to page."""
+    given = urlsplit(own_clickhouse.url)
+    url = given._replace(netloc=f"{given.username}:{given.password}@{LOOPBACK}:{proxy.port}").geturl()
+    watcher = Watch(url, receiver, tmp_path, "one").ready()
+    try:
+        until(lambda: _views(server_store) >= 2, 60)
+        with proxy.slow(delay_seconds=0.2):  # of a chunk; a statement has six
+            begun = time.monotonic()
+            while not receiver.taken and time.monotonic() - begun < 120:
+                feed(server_store, 8)
+                time.sleep(0.5)  # the pace of the traffic
+            assert [(b["kind"], b["cause"]) for b in receiver.taken] == [("trigger", "burn-rate")]
+        with proxy.hanging():
+            begun = time.monotonic()
+            until(lambda: any(b["cause"] == "unreachable" for b in receiver.taken), 30)
+            assert time.monotonic() - begun <= 5 + 0.5 + 4
+            proxy.cut()  # as if the line had forgotten its connections
+        until(lambda: any(b["cause"] == "unreachable" and b["kind"] == "resolve" for b in receiver.taken), 30)
     finally:
         watcher.stop()

@@ -165,6 +165,34 @@ def test_cards_and_secrets() -> None:
     assert b"api_key=abc" not in kept
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("acct_1", "acct_1"),
+        ("", None),
+        ("-", None),
+        ("4111 1111 1111 1111", "[card]"),
+        ("sk_live_abcdefghijklmnop1234", "[secret]"),
+        ("Bearer abcdef.ghijk", "Bearer [secret]"),
+    ],
+)
+def test_tenants(said: str, expected: str | None) -> None:
+    """On whose behalf a request came stands on its inbound span, redacted; nothing is made of nothing."""
+    inbound, *tries = made(tenant=said)
+    assert attributes(inbound).get("edgepath.tenant") == expected
+    assert all("edgepath.tenant" not in attributes(one) for one in tries)
+
+
+def test_a_tenant_of_another_field() -> None:
+    """Of whatever a log line has; that one alone."""
+    (inbound, *_) = spans(parse(datagram(tenant="no", merchant="m_7")), "merchant")
+    assert attributes(inbound)["edgepath.tenant"] == "m_7"
+    (inbound, *_) = spans(parse(datagram(tenant="no")), "merchant")
+    assert "edgepath.tenant" not in attributes(inbound)
+    (inbound, *_) = spans(parse(datagram()), "host")
+    assert (attributes(inbound)["edgepath.tenant"], attributes(inbound)["server.address"]) == ("api.example.com",) * 2
+
+
 def test_without_tries_and_not_sampled() -> None:
     """A request that the proxy answered itself; a trace that nobody keeps."""
     assert len(made(try_address="", try_status="", try_took="")) == 1
@@ -182,14 +210,15 @@ def sending() -> Iterator[socket.socket]:
 def test_from_syslog_to_otlp(sending: socket.socket) -> None:
     """Over a real socket, to a real endpoint, with the proxy's resource."""
     with collector() as here:
-        one = Adapter(("127.0.0.1", 0), here.url, {"service.name": "nginx", "edgepath.tier": "edge"})
+        one = Adapter(("127.0.0.1", 0), here.url, {"service.name": "nginx", "edgepath.tier": "edge"}, "merchant")
         one.start()
-        sending.sendto(datagram(), ("127.0.0.1", one.port))
+        sending.sendto(datagram(merchant="m_7"), ("127.0.0.1", one.port))
         until(lambda: len(here.spans()) == 3)
         sending.sendto(b"nonsense", ("127.0.0.1", one.port))
         until(lambda: one.counts["malformed"] == 1)
         one.stop()
         assert {each["service.name"] for each in here.resources()} == {"nginx"}
+        assert [attributes(span).get("edgepath.tenant") for span in here.spans()] == ["m_7", None, None]
     assert (one.counts["sent"], one.counts["dropped"]) == (3, 0)
 
 
@@ -201,7 +230,7 @@ def test_an_endpoint_that_is_away_is_tried_again(sending: socket.socket) -> None
         tries.release()
         stop.wait(0.01)
 
-    one = Adapter(("127.0.0.1", 0), f"http://127.0.0.1:{closed_port()}", {}, wait)
+    one = Adapter(("127.0.0.1", 0), f"http://127.0.0.1:{closed_port()}", {}, wait=wait)
     one.start()
     sending.sendto(datagram(), ("127.0.0.1", one.port))
     for _ in range(3):
@@ -243,6 +272,8 @@ def test_a_port_that_is_taken(sending: socket.socket) -> None:
     [
         (["--service", "x", "--listen", "nonsense"], "HOST:PORT"),
         (["--service", "x", "--otlp", "collector:4318"], "URL"),
+        (["--service", "x", "--tenant-field", "trace"], "another meaning"),
+        (["--service", "x", "--tenant-field", "try_status"], "another meaning"),
         ([], "--service"),
         (["--help"], "deploy/nginx"),
     ],

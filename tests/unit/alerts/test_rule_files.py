@@ -74,6 +74,24 @@ def test_contact_points_and_routes_come_from_the_targets_without_their_secrets(t
     assert (rule["labels"]["edgepath_targets"], rule["for"]) == ("on-call", "120s")
 
 
+def test_a_dollar_of_ones_own_is_no_variable_of_grafanas(tmp_path: Path) -> None:
+    """Grafana puts variables into labels and settings, where ``$$`` is a dollar, not into queries."""
+    found = slos.load_catalog([write(tmp_path / "a.yaml", "---\n".join(ALL))])
+    (slo, *others), (target, *_) = found.slos, found.targets
+    url = "https://chat.test/hook?key=a$b"
+    changed = replace(
+        found,
+        slos=(replace(slo, service="pay$ments"), *others),
+        targets=(replace(target, kind="webhook", url=url, variable=""),),
+    )
+    texts = {Path(n).name: yaml.safe_load(t) for n, t in build.files(changed, policies.load()).items()}
+    points = texts["edgepath-contact-points.yaml"]["contactPoints"]
+    assert points[0]["receivers"][0]["settings"] == {"url": "https://chat.test/hook?key=a$$b"}
+    rule = texts["edgepath-rules.yaml"]["groups"][0]["rules"][0]
+    assert rule["labels"]["service"] == "pay$$ments"
+    assert rule["data"][1]["model"]["expression"] == "$A > 0.5"
+
+
 def test_the_sql_of_every_rule_runs(store: Store, made: dict[str, Any]) -> None:
     for rule in made["edgepath-rules.yaml"]["groups"][0]["rules"]:
         assert store.query(rule["data"][0]["model"]["rawSql"]).rows == []

@@ -139,7 +139,7 @@ def test_watch_once_pages_a_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fake = FakeStore()
     for second in range(400):
         fake.add(time.time() - second, 10, 10, resolution=60)
-    monkeypatch.setattr(telemetry.store, "open_store", lambda *_: fake)
+    monkeypatch.setattr(telemetry.store, "open_store", lambda *_, **__: fake)
     with receiving() as receiver:
         result = run(
             watch, "--data", "x", "--once", "--webhook", f"{receiver.url}/hook", "--state", str(tmp_path / "s.json"),
@@ -157,7 +157,7 @@ def test_watch_goes_on_when_the_store_is_away_and_ends_on_a_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake = FakeStore(broken=UnavailableError("ClickHouse does not answer"))
-    monkeypatch.setattr(telemetry.store, "open_store", lambda *_: fake)
+    monkeypatch.setattr(telemetry.store, "open_store", lambda *_, **__: fake)
     handlers: dict[int, Any] = {}
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     done: list[Result] = []
