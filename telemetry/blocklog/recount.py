@@ -57,7 +57,7 @@ def _log_side(log: Log, derived: Derived, where: str) -> str:
         hashed = ", ".join(derived.values)
         return (
             f"{_BLOCK}, count() AS n, sum(cityHash64({hashed})) AS h FROM {log.table} "
-            f"WHERE {within}{_holding(log.table)} GROUP BY {_BLOCK}"
+            f"WHERE {within}{_holding(log.table) if _holding(derived.table) else ''} GROUP BY {_BLOCK}"
         )
     made = ", ".join(f"{value} AS c{i}" for i, value in enumerate(derived.values))
     names = ", ".join(f"c{i}" for i in range(len(derived.values)))
