@@ -137,6 +137,7 @@ class ConsumerMetric(StrEnum):
     PARTITIONS = "edgepath.consumer.partitions"
     FENCED_PARTITIONS = "edgepath.consumer.partitions.fenced"
     STALE_TAKEOVERS = "edgepath.consumer.takeovers.stale"
+    MENDED_PARTS = "edgepath.consumer.parts.mended"
     SPLIT_TRACES = "edgepath.consumer.traces.split"
     METRIC_RECORDS = "edgepath.consumer.metrics.records"
     METRIC_BYTES = "edgepath.consumer.metrics.read"

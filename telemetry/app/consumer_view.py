@@ -70,6 +70,7 @@ class ConsumerView:
             paused=status.paused,
             fenced_partitions=status.fenced_partitions,
             stale_takeovers=status.stale_takeovers,
+            mended_parts=status.mended_parts,
             split_traces=status.split_traces,
             open_traces=status.open_traces,
             open_spans=status.open_spans,

@@ -23,7 +23,7 @@ _log: Final = logging.getLogger(__name__)
 AGAIN_SECONDS: Final = 30.0
 _COUNTS: Final = (
     "records", "bytes", "points", "invalid_points", "rejected_records", "replayed_records", "landed_blocks",
-    "block_failures", "fenced_partitions", "stale_takeovers", "pauses", "rounds",
+    "block_failures", "fenced_partitions", "stale_takeovers", "mended_parts", "pauses", "rounds",
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Logged:
 
     Attributes:
         writer: empty if nobody wrote it.
-        doubtful: a drive of it may have come to nothing: ClickHouse was started since it was stored, or it was stored too long ago.
+        doubtful: a drive of it may have come to nothing: ClickHouse was started since it was stored, or that is too long ago.
     """
 
     writer: str = ""

@@ -46,7 +46,7 @@ class LogTables(Protocol):
         ...
 
     def missing(self, partition: int, head: Head) -> Missing:
-        """Where the block ``head`` is not, after it was driven ``again``: ClickHouse was killed when it knew the token and had no rows.
+        """Where the block ``head`` is not, after it was driven ``again``: ClickHouse was killed when it knew the token alone.
 
         Not looked for if ClickHouse has run since before the block was stored, and remembers all tokens.
         """
@@ -66,7 +66,7 @@ class BlockLog:
     Attributes:
         stale_takeovers: how often a block was not in all of its tables, so long after it was stored that it could not be made
             whole. ``edgepath verify`` tells which ones lack it.
-        mended: how many parts of blocks were put where ClickHouse had lost them when it was killed.
+        mended_parts: how many parts of blocks were put where ClickHouse had lost them when it was killed.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class BlockLog:
         self._tries = tries
         self._tried: dict[str, int] = {}  # by writer: a send of an old lease may still be under way in another thread
         self.stale_takeovers = 0
-        self.mended = 0
+        self.mended_parts = 0
 
     def append(self, block: Block) -> None:
         """Store a block; on an error, come again with the same one before any other of its partition.
@@ -168,4 +168,4 @@ class BlockLog:
             )
             for part in sorted(missing.parts):
                 self._tables.mend(partition, head, part, turn)
-                self.mended += 1
+                self.mended_parts += 1

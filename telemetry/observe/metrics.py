@@ -56,9 +56,15 @@ _COUNTERS: Final[tuple[tuple[ConsumerMetric, str, str, _Number], ...]] = (
     ),
     (
         ConsumerMetric.STALE_TAKEOVERS,
-        "{partition}",
-        "Partitions taken over too late for the store to tell a repeated block.",
+        "{block}",
+        "Blocks that are not in all of their tables, and too old to be put there.",
         lambda s: s.stale_takeovers,
+    ),
+    (
+        ConsumerMetric.MENDED_PARTS,
+        "{part}",
+        "Parts of blocks that ClickHouse had lost when it was killed, put where they were missing.",
+        lambda s: s.mended_parts,
     ),
     (ConsumerMetric.SPLIT_TRACES, "{trace}", "Traces seen in more than one partition.", lambda s: s.split_traces),
     (ConsumerMetric.METRIC_RECORDS, "{record}", "Messages with metrics that were polled.", lambda s: s.metric_records),

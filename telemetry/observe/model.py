@@ -35,7 +35,8 @@ class Snapshot:
         blocks: stored; ``block_failures``: attempts that did not succeed.
         pauses: how often intake was stopped for lack of room; ``paused``: whether it is now.
         fenced_partitions: lost to another writer, found out by the store.
-        stale_takeovers: partitions taken over when the store could no longer tell a repeated block from a new one.
+        stale_takeovers: blocks that were not in all of their tables, and too old to be put there.
+        mended_parts: parts of blocks that ClickHouse had lost when it was killed, and that were put where they were missing.
         split_traces: seen in more than one partition.
         open_traces, open_spans: that wait to be closed.
         waiting_blocks: that wait to be stored.
@@ -68,6 +69,7 @@ class Snapshot:
     paused: bool = False
     fenced_partitions: int = 0
     stale_takeovers: int = 0
+    mended_parts: int = 0
     split_traces: int = 0
     open_traces: int = 0
     open_spans: int = 0

@@ -68,6 +68,7 @@ class MetricStatus:
     block_failures: int = 0
     fenced_partitions: int = 0
     stale_takeovers: int = 0
+    mended_parts: int = 0
     pauses: int = 0
     paused: bool = False
     partitions: int = 0
@@ -147,6 +148,7 @@ class MetricPipeline(Loop):
             block_failures=outbox.failures,
             fenced_partitions=self._fenced,
             stale_takeovers=self._log.stale_takeovers,
+            mended_parts=self._log.mended_parts,
             pauses=self._pauses,
             paused=self._paused,
             partitions=len(self._partitions),

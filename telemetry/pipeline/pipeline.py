@@ -51,6 +51,7 @@ class Status:
     block_failures: int
     fenced_partitions: int
     stale_takeovers: int
+    mended_parts: int
     pauses: int
     paused: bool
     partitions: int
@@ -116,6 +117,7 @@ class Pipeline(Loop):
             block_failures=outbox.failures,
             fenced_partitions=self._fenced,
             stale_takeovers=self._log.stale_takeovers,
+            mended_parts=self._log.mended_parts,
             pauses=self._pauses,
             paused=bool(self._full_since),
             partitions=len(engine.partitions),

@@ -8,7 +8,7 @@ from typing import Final
 
 REQUEST_PATHS: Final = "request_paths"
 PATH_FEED: Final = "path_feed"
-"""Has the columns of ``request_paths`` and keeps nothing: what is inserted goes through its views into ``request_paths`` and the roll-ups."""
+"""Has the columns of ``request_paths`` and keeps nothing: its views fill ``request_paths`` and the roll-ups with what comes."""
 PATH_1M: Final = "path_1m"
 HOP_1M: Final = "hop_1m"
 SLI_1M: Final = "sli_1m"

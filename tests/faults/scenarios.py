@@ -11,12 +11,14 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from telemetry.blocklog.logs import METRICS, PATHS
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
 from telemetry.errors import UnavailableError
+from telemetry.store.tables import HOP_1M, PATH_1M, PATH_LOG, REQUEST_PATHS, SLI_1M
 from tests.faults.consumers import Consumer
 from tests.faults.points import PARTITIONS as METRIC_PARTITIONS
 from tests.faults.proxy import Connection, Moment, Trap
@@ -26,7 +28,7 @@ from tests.faults.world import Setting, World
 _INSERT: Final = b"INSERT"
 _TRAP_SECONDS: Final = 15.0
 _MOMENTS: Final = tuple(Moment)
-_FRESH_PART: Final = re.compile(r"\w+_(\d+)_\1_0")  # written by one insert, not by a merge
+_FRESH_PART: Final = re.compile(r"\w+_(\d+)_\1_0")
 # Blocks that the consumers of a world write within some seconds: what slept for longer is past the window. As with the
 # schema's own figures, consumers trust the window for a fifth of it.
 SMALL_WINDOW: Final = 20
@@ -219,8 +221,8 @@ def clickhouse_kill(world: World) -> None:
 def clickhouse_torn(world: World) -> None:
     """ClickHouse dies between two steps of an insert: the token is noted, the part is not there.
 
-    It writes the one before the other, a fraction of a millisecond apart. Killed when it has done both, and its last part
-    taken away, it has on its disk what it would have had then; nobody was told of the insert.
+    It writes the one before the other, a fraction of a millisecond apart. Killed when it has done both, and a part of that
+    block taken away, it has on its disk what it would have had then; nobody was told of the insert.
     """
     chance, victim = world.chance, world.any_consumer()
     server = world.servers.clickhouse
@@ -230,15 +232,30 @@ def clickhouse_torn(world: World) -> None:
         connection.swallow()
         _shoot(pid)
 
-    when = _at_insert(world, victim, strike, Moment.ANSWERED)
+    insert = chance.choice((b"INSERT INTO `path_feed`", b"INSERT INTO `path_feed`", b"INSERT INTO `path_log`"))
+    when = _at_insert(world, victim, strike, Moment.ANSWERED, insert=insert)
     data = world.data_folders()
-    with world.servers.clickhouse_down(), contextlib.suppress(ValueError):
-        fresh = [part for folder in data.values() for part in folder.iterdir() if _FRESH_PART.fullmatch(part.name)]
-        last = max(fresh, key=lambda part: part.stat().st_ctime_ns)
-        shutil.rmtree(last)
-        table = next(name for name, folder in data.items() if folder == last.parent)
-        world.fault(f"killed ClickHouse, an insert {when}, between the token and the part of {table}")
+    with world.servers.clickhouse_down():
+        # Of a block, the log's part is the first; there is one partition, so what is younger than its last one is of its block.
+        fresh = {name: _fresh_parts(data[name]) for name in (PATH_LOG, REQUEST_PATHS, PATH_1M, HOP_1M, SLI_1M)}
+        logged = fresh.pop(PATH_LOG)
+        since = max(map(_written, logged))
+        driven = [part for parts in fresh.values() for part in parts if _written(part) > since]
+        if when != "did not come" and (driven or b"path_log" in insert):
+            last = chance.choice(sorted(driven)) if driven else max(logged, key=_written)
+            shutil.rmtree(last)
+            table = next(name for name, folder in data.items() if folder == last.parent)
+            world.fault(f"killed ClickHouse, an insert {when}, between the token and the part of {table}")
     world.pass_time(chance.uniform(0.0, 1.0))
+
+
+def _fresh_parts(folder: Path) -> list[Path]:
+    """Parts that one insert has written, not a merge."""
+    return [part for part in folder.iterdir() if _FRESH_PART.fullmatch(part.name)]
+
+
+def _written(part: Path) -> int:
+    return part.stat().st_ctime_ns
 
 
 def clickhouse_away(world: World, seconds: float = 60.0) -> None:
@@ -297,7 +314,12 @@ def everything(world: World) -> None:
 
 
 def _at_insert(
-    world: World, victim: Consumer, action: Callable[[Connection], None], moment: Moment | None = None, times: int = 1
+    world: World,
+    victim: Consumer,
+    action: Callable[[Connection], None],
+    moment: Moment | None = None,
+    times: int = 1,
+    insert: bytes = _INSERT,
 ) -> str:
     """Do something at a moment of one of the next inserts of a consumer, whichever way it goes; says when it was."""
     moment = moment or world.chance.choice(_MOMENTS)
@@ -309,7 +331,7 @@ def _at_insert(
         done.set()
 
     # The statement may go either way; what has sprung on one link is taken off the other.
-    traps = [proxy.set_trap(Trap(_INSERT, moment, once, skip, times)) for proxy in victim.link.both]
+    traps = [proxy.set_trap(Trap(insert, moment, once, skip, times)) for proxy in victim.link.both]
     caught = world.until(f"an insert of {victim.name}", done.is_set, _TRAP_SECONDS)
     if times > 1:
         world.until("all of them", lambda: any(trap.sprung.is_set() for trap in traps), _TRAP_SECONDS)
@@ -338,8 +360,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "clickhouse-torn": Scenario(
         "ClickHouse killed in the middle of one step of an insert",
         clickhouse_torn,
-        cases=0,
-        rounds=4,
+        cases=4,
+        rounds=5,
         setting=Setting(consumers=1, partitions=1),
     ),
     "clickhouse-away": Scenario("no ClickHouse for a minute", clickhouse_away, cases=1, rounds=1, settle_seconds=180),

@@ -133,7 +133,7 @@ DAMAGE = {
     "the ledger lacks a correction": ("DELETE corrections WHERE trace_id = unhex('{trace}')", "corrections"),
     "a block of the log is gone": (
         "DELETE path_log WHERE block = (SELECT max(block) - 1 FROM path_log)",
-        "the last is number",
+        "has no block between",
     ),
     "a block of the log is there twice": (
         "INSERT INTO path_log SELECT * FROM path_log WHERE kind = 'path' LIMIT 1",

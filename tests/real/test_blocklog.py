@@ -406,7 +406,7 @@ def test_a_block_that_a_killed_server_holds_for_stored_is_put_there(
     taker = log_of(store)
     taker.take_over(0)
     assert everything(store) == before
-    assert taker.mended >= 1
+    assert taker.mended_parts >= 1
     assert taker.stale_takeovers == 0
     again = log_of(store)
     again._tried[lease.writer] = 3

@@ -11,7 +11,7 @@ from tests.support.log_writers import ANSWERS, World, Writer
 
 PARTITIONS, WRITERS = 2, 4
 EXPIRATIONS = 3
-"""How often a log may expire: numbers whose tokens are spent are passed over one by one, and who takes over tries only so many."""
+"""How often a log may expire: numbers with spent tokens are passed over one by one, and who takes over tries only so many."""
 
 
 class BlockLogMachine(RuleBasedStateMachine):
@@ -33,8 +33,7 @@ class BlockLogMachine(RuleBasedStateMachine):
         how=st.lists(st.sampled_from(["ok", "ok", "ok", "ok", *ANSWERS]), min_size=1, max_size=8),
     )
     def act(self, who: int, feeds: tuple[str, ...], how: list[str]) -> None:
-        """A process that waits for nothing begins to take over or to append; so much of what it asks for is answered, and then it
-        sleeps."""
+        """A process that is idle begins to take over or to append; some of what it asks for is answered, then it sleeps."""
         writer = self.writers[who]
         if not writer.busy:
             self.world.begin(writer, *feeds)
@@ -50,8 +49,8 @@ class BlockLogMachine(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, WRITERS - 1), trouble=st.sampled_from(["crash", "lose", "kill"]))
     def suffer(self, who: int, trouble: str) -> None:
-        """A process crashes: its memory is gone, what it has sent is not. Or its partition is taken away from it; it may come back.
-        Or the server is killed while it works on what is in flight."""
+        """A process crashes: its memory is gone, what it has sent is not. Or its partition is taken away; it may come back. Or
+        the server is killed while it works on what is in flight."""
         if trouble == "kill":
             self.world.kill()
         elif trouble == "lose":

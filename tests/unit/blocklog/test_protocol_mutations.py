@@ -375,7 +375,7 @@ def late_mend(world: World) -> None:
 
 
 def drive_after_a_kill(world: World) -> None:
-    """A drive waits in the network while the server is killed; it arrives when somebody else has seen that the rows are missing."""
+    """A drive waits in the network while the server is killed, and arrives when another has seen that the rows are missing."""
     a, b = world.new_writer(0), world.new_writer(0)
     world.do(a)
     world.do(a, "ok", "waits")
