@@ -163,9 +163,7 @@ class BlockLog:
                     *place,
                 )
                 return
-            _log.warning(
-                "ClickHouse was killed while it stored block %d of partition %d; it is put into %s", *place
-            )
+            _log.warning("ClickHouse was killed while it stored block %d of partition %d; it is put into %s", *place)
             for part in sorted(missing.parts):
                 self._tables.mend(partition, head, part, turn)
                 self.mended_parts += 1

@@ -96,7 +96,9 @@ class SqlLogTables:
     def missing(self, partition: int, head: Head) -> Missing:
         """As :meth:`telemetry.blocklog.protocol.LogTables.missing`."""
         parameters = self._of(partition, head)
-        ((fresh, started, now),) = self._store.query(f"SELECT {self._remembered()}, {_STARTED_MS}, {_NOW_MS}", parameters).rows
+        ((fresh, started, now),) = self._store.query(
+            f"SELECT {self._remembered()}, {_STARTED_MS}, {_NOW_MS}", parameters
+        ).rows
         if fresh and head.stored_ms > started + _MARGIN_MS:
             return Missing()
         if head.stored_ms < now - _KEPT_MS:

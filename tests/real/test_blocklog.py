@@ -119,9 +119,7 @@ class TestZombies:
         assert stale.take_over(0).next_number == 4
         assert rows_of(store) == before
 
-    def test_a_stale_block_that_is_not_everywhere_is_told(
-        self, store: Store, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_stale_block_that_is_not_everywhere_is_told(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
         """It may be on its way to where it is not, by a statement whose token is forgotten: it stays away, and that is said."""
         lease = log_of(store).take_over(0)
         log_of(store).append(block_of(lease, 2, [path(1), path(2)]))

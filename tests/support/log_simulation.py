@@ -131,9 +131,7 @@ class Server:
         fresh = self.remembered(head.stored_ms)
         if fresh and head.stored_ms > self.started:
             return Missing()
-        absent = (
-            part for table in head.feeds for part in parts(table) if self.absent(part, partition, head)
-        )
+        absent = (part for table in head.feeds for part in parts(table) if self.absent(part, partition, head))
         return Missing(frozenset(absent), too_old=not fresh)
 
     def absent(self, part: str, partition: int, head: Head) -> bool:

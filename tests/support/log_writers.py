@@ -235,7 +235,9 @@ class World:
                         excused = (partition, row.number, row.writer) in self.undecided
                         assert excused, f"{name} misses {row}"
         # Who slept for longer than the log keeps its rows cannot know what became of its block.
-        assert not self.disowned & (set(self.logged) - self.expired), "a block was logged that its writer was told is not"
+        assert not self.disowned & (set(self.logged) - self.expired), (
+            "a block was logged that its writer was told is not"
+        )
 
     def _check_log(self, partition: int) -> None:
         blocks: dict[int, set[str]] = {}

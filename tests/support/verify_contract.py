@@ -40,7 +40,9 @@ def fill(store: Store, seed: int = 1) -> None:
                 rows += pair
                 known.append(pair[1])
             rows += [late(next(numbers), span) for span in range(chance.randint(0, 3))]
-            rows += [{**old, **late(0, 99), "trace_id": old["trace_id"]} for old in again[:1]]  # what restated it is kept, too
+            rows += [
+                {**old, **late(0, 99), "trace_id": old["trace_id"]} for old in again[:1]
+            ]  # what restated it is kept, too
             log.append(block_of(lease, number, rows))
         log.take_over(partition)  # the last block of a partition is not compared
     metrics = BlockLog(SqlLogTables(store, METRICS, METRICS_TOPIC))
