@@ -130,7 +130,8 @@ def test_a_run_full_of_card_numbers(broker: KafkaBroker, tmp_path: Path) -> None
         ).stdout
     )
     assert len(kept) == len(stored) == 2 * len(TRIED)
-    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    # Kafka makes its indexes ten megabytes long before there is anything in them.
+    files = {path: path.read_bytes().rstrip(b"\0") for path in tmp_path.rglob("*") if path.is_file()}
     assert any("kafka" in path.parts for path in files)
     found = []
     for number, hidden in TRIED:
