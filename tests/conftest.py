@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.real.parts.missing"]
 
+# How fast the machine makes up inputs is not what is tested; the first text of a fresh clone takes seconds of a busy one.
+settings.register_profile("edgepath", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgepath")
 
 _REAL = tuple(Path(__file__).with_name(name) for name in ("real", "faults"))
 
