@@ -39,13 +39,19 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 	@echo "ready: $(BIN)/edgepath"
 
-test: test-unit test-real ## every test, with a real Kafka, ClickHouse, Envoy and browser
+# The parts are in a session of their own, so that Ctrl-C here ends whatever they have started, compilers too.
+test: setup ## every test, with a real Kafka, ClickHouse, Envoy and browser; these are fetched while the unit tests run
+	@mkdir -p build
+	@setsid nice $(BIN)/python -m tests.real.parts > build/parts.log 2>&1 & parts=$$!; \
+	trap 'kill -- -$$parts 2> /dev/null; :' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	$(MAKE) test-unit && $(MAKE) test-real || exit; \
+	wait $$parts || { echo "not every real part could be had:" >&2; cat build/parts.log >&2; exit 1; }
 
 test-unit: setup ## the tests that need nothing but this process, in parallel
 	$(BIN)/python -m pytest -m "not real" -n auto --maxprocesses 4
 
-test-real: setup ## the tests with real parts, one after another
-	$(BIN)/python -m pytest -m real
+test-real: setup ## the tests with real parts, two at a time: they wait more than they work
+	$(BIN)/python -m pytest tests/real tests/faults -m real -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: setup ## break consumers, Kafka, ClickHouse and the network for an hour; SEED=n ONLY=name repeats a case
 	$(BIN)/python -m tests.faults

@@ -4,10 +4,27 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.real.parts.missing"]
+
+# How fast the machine makes up inputs is not what is tested; the first text of a fresh clone takes seconds of a busy one.
+settings.register_profile("edgepath", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgepath")
+
+_REAL = tuple(Path(__file__).with_name(name) for name in ("real", "faults"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """``make test-real`` looks nowhere else: what is marked ``real`` and lies elsewhere would never run."""
+    astray = [one.nodeid for one in items if one.get_closest_marker("real") and not {*_REAL} & {*one.path.parents}]
+    if astray:
+        raise pytest.UsageError(
+            f"tests that need a real part belong into tests/real or tests/faults: {', '.join(astray)}"
+        )
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:  # noqa: ARG001 - pytest's

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from telemetry.demo.kafka_broker import KafkaBroker
-from telemetry.errors import ConfigurationError, UnavailableError
 from tests.bench.measure import CannotRun
-from tests.real.parts import clickhouse, java
+from tests.real.parts import clickhouse, kafka
 from tests.real.parts.missing import Missing
 
 _FILE: Final = "servers.json"
@@ -74,14 +73,8 @@ def of(folder: Path) -> Servers:
 
 
 def _start(folder: Path, parts: contextlib.ExitStack) -> Servers:
-    java.need()
+    kafka.fetch()
     broker = KafkaBroker(folder / "kafka")
-    try:
-        broker.prepare()
-    except (ConfigurationError, UnavailableError) as error:
-        raise Missing(
-            "Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository"
-        ) from error
     # Once for all processes to come, so that none of them compiles while it is measured.
     subprocess.run(
         [sys.executable, "-m", "telemetry.pipeline.warm"], check=True, stdout=subprocess.DEVNULL, timeout=600

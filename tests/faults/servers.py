@@ -11,11 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from telemetry.demo.kafka_broker import KafkaBroker
-from telemetry.errors import ConfigurationError, UnavailableError
 from tests.faults.proxy import LOOPBACK, LoopThread
-from tests.real.parts import java
+from tests.real.parts import kafka
 from tests.real.parts.clickhouse import ClickHouseServer
-from tests.real.parts.missing import Missing
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -42,15 +40,9 @@ class Servers:
         Raises:
             Missing: this machine cannot have one of them.
         """
-        java.need()
+        kafka.fetch()
         # Else every consumer that is killed before it has compiled its engine begins anew.
         subprocess.run([sys.executable, "-m", "telemetry.pipeline.warm"], cwd=ROOT, check=True, capture_output=True)
-        try:
-            self.kafka.prepare()
-        except (ConfigurationError, UnavailableError) as error:
-            raise Missing(
-                "Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository"
-            ) from error
         self.kafka.start()
         self.start_clickhouse()
         return self

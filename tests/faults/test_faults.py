@@ -16,7 +16,7 @@ from tests.faults.servers import Servers
 from tests.faults.workload import Mix
 from tests.faults.world import Setting, World
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.real
 
 SEED = int(os.environ.get("SEED", "1"))
 PLAIN = Setting(grace=1.5, session_timeout=4.0, mix=Mix(poison=0.1))

@@ -14,14 +14,31 @@ from tests.real.parts.secure_kafka import secure_kafka
 __all__ = ["kafka_broker", "secure_kafka"]
 
 HERE = Path(__file__).parent
+LONGEST = (
+    "test_faults",
+    "test_up",
+    "test_watchers_on_server",
+    "test_rule_engines",
+    "test_kafka_to_clickhouse",
+    "test_no_cards_in_storage",
+    "test_drill",
+    "test_operating",
+    "test_kafka_feed",
+    "test_blocklog",
+    "test_metrics_to_clickhouse",
+)
+"""Modules that take most of a minute or more, the longest first: begun last, they would run alone in the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies here ``real``, and keep it in one process when tests run in parallel."""
+    """Mark what lies here ``real``, and put real tests into the order in which parallel runs begin them."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)
-            item.add_marker(pytest.mark.xdist_group("real"))
+    real = [item for item in items if item.get_closest_marker("real")]
+    order = {name: number for number, name in enumerate(LONGEST)}
+    real.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    items[:] = real + [item for item in items if not item.get_closest_marker("real")]
 
 
 @pytest.fixture(scope="session")

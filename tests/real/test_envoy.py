@@ -60,7 +60,9 @@ class Edge:
 
     def get(self, path: str, trace: str) -> httpx.Response:
         """Ask the edge, as a client's span that is already under way."""
-        return httpx.get(f"http://{self.address}{path}", headers={"traceparent": f"00-{trace}-{CLIENT_SPAN}-01"})
+        return httpx.get(
+            f"http://{self.address}{path}", headers={"traceparent": f"00-{trace}-{CLIENT_SPAN}-01"}, timeout=30
+        )
 
 
 @pytest.fixture(scope="module")

@@ -219,11 +219,12 @@ def test_partial_success_reaches_the_client(sink: KafkaSink) -> None:
             f"http://127.0.0.1:{over_http.port}/v1/traces",
             content=gzip.compress(payload),
             headers={"content-type": "application/x-protobuf", "content-encoding": "gzip"},
+            timeout=60,  # a megabyte of text to look through, while others use the processor
         )
         assert answer.status_code == 200
         with grpc.insecure_channel(f"127.0.0.1:{over_grpc.port}") as channel:
             call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-            replies = [answer.content, call(payload, timeout=20)]
+            replies = [answer.content, call(payload, timeout=60)]
     finally:
         over_http.stop(0)
         over_grpc.stop(0)

@@ -213,12 +213,13 @@ def test_a_restarted_consumer_goes_on_where_the_last_one_stopped(
         key = spans[0].trace_id.hex().encode()
         producer.send(topic, otlp.request(spans).SerializeToString(), key=key).get(timeout=20)
 
-    arguments = (
-        *("consume", "--kafka", kafka_broker.bootstrap, "--topic", topic, "--group", topic),
-        *("--clickhouse", clickhouse_url, "--grace", "20", "--complete-grace", "1"),
+    arguments = (  # without the session timeout, the killed one's partitions would be its own for most of a minute
+        *("consume", "--kafka", kafka_broker.bootstrap, "--topic", topic, "--group", topic, "--session-timeout", "4"),
+        *("--clickhouse", clickhouse_url, "--complete-grace", "1"),
     )
     with contextlib.closing(ServerStore(ServerAddress.parse(clickhouse_url))) as store:
-        with running(*arguments, says="Ctrl-C") as (process, _):
+        # Long enough for what is open to be open still when it is killed.
+        with running(*arguments, "--grace", "20", says="Ctrl-C") as (process, _):
             for spans in sent[:100]:
                 produce(spans)
             for spans in sent[100:150]:
@@ -229,7 +230,7 @@ def test_a_restarted_consumer_goes_on_where_the_last_one_stopped(
         for spans in sent[100:150]:
             if spans[1:]:
                 produce(spans[1:])
-        with running(*arguments, says="Ctrl-C"):
+        with running(*arguments, "--grace", "5", says="Ctrl-C"):
             for spans in sent[150:]:
                 produce(spans)
             wait_for(store, len(sent), seconds=90)

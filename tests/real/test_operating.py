@@ -383,7 +383,7 @@ web-port = 0
             assert where["Kafka"] == f"{secure_kafka.addresses['SASL_SSL']}, topics otlp_spans and otlp_metrics"
             body = otlp.request(complete(1, seed=9)[0]).SerializeToString()
             url = where["OTLP/HTTP"].split()[0]
-            answer = httpx.post(url, content=body, headers={"content-type": "application/x-protobuf"})
+            answer = httpx.post(url, content=body, headers={"content-type": "application/x-protobuf"}, timeout=30)
             assert answer.status_code == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0

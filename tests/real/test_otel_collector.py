@@ -55,7 +55,7 @@ def request(trace_ids: list[bytes], note: str = "x") -> bytes:
 def post(to: OtelCollector, body: bytes) -> int:
     """Send a request and give the status of the answer."""
     return httpx.post(
-        f"{to.http}/v1/traces", content=body, headers={"content-type": "application/x-protobuf"}
+        f"{to.http}/v1/traces", content=body, headers={"content-type": "application/x-protobuf"}, timeout=30
     ).status_code
 
 

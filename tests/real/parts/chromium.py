@@ -59,6 +59,15 @@ def unpacked() -> Browser:
     return Browser(root / "usr/lib/chromium/chromium", root / "usr/bin/chromedriver", debian.environment(root))
 
 
+def find() -> Browser:
+    """The browser on PATH, else Debian's.
+
+    Raises:
+        Missing: there is none, and it cannot be fetched.
+    """
+    return installed() or unpacked()
+
+
 def open_browser(profile: Path) -> webdriver.Chrome:
     """Start a browser with ``profile``, an empty directory, as its own. The caller quits it.
 

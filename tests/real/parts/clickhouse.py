@@ -96,6 +96,16 @@ def library() -> Path:
     return cache.kept("chdb-lib-26.7.3", _fetch_library) / "libchdb.so"
 
 
+def fetch() -> None:
+    """Have what a server needs, also where CLICKHOUSE_URL names one: some tests need one that they may kill.
+
+    Raises:
+        Missing: this machine cannot have it.
+    """
+    if binary() is None:
+        library()
+
+
 def _fetch_library(directory: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:

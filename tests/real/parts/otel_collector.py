@@ -18,7 +18,7 @@ from tests.real.parts.missing import Missing
 from tests.real.parts.processes import Process, free_ports
 
 RECIPE: Final = Path(__file__).parents[3] / "deploy" / "collector"
-_PART: Final = "OpenTelemetry Collector"
+PART: Final = "OpenTelemetry Collector"
 _HOW: Final = "install Go 1.25 or newer and let it reach a module proxy, or put otelcol-contrib on PATH"
 _SECONDS: Final = 3000
 
@@ -39,7 +39,7 @@ def binary() -> Path:
 def _build(folder: Path, recipe: str) -> None:
     go = shutil.which("go")
     if go is None:
-        raise Missing(_PART, "neither otelcol-contrib nor go is on PATH", _HOW)
+        raise Missing(PART, "neither otelcol-contrib nor go is on PATH", _HOW)
     version = re.search(r"cmd/builder@(v[0-9.]+)", recipe)
     assert version is not None, "builder.yaml does not say with which builder"
     (folder / "builder.yaml").write_text(recipe)
@@ -64,10 +64,10 @@ def _run(command: list[str], folder: Path, variables: dict[str, str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Missing(_PART, f"{Path(command[0]).name} did not end within {_SECONDS} s", _HOW) from error
+        raise Missing(PART, f"{Path(command[0]).name} did not end within {_SECONDS} s", _HOW) from error
     if done.returncode:
         last = " ".join(done.stderr.strip().splitlines()[-3:])[-400:]
-        raise Missing(_PART, f"{' '.join(Path(command[0]).name.split())} failed: {last}", _HOW)
+        raise Missing(PART, f"{' '.join(Path(command[0]).name.split())} failed: {last}", _HOW)
 
 
 class OtelCollector:
@@ -96,7 +96,7 @@ class OtelCollector:
     def start(self) -> None:
         """Start it, and wait until it is ready. May be called again after :meth:`kill` or :meth:`stop`."""
         command: list[str | Path] = [binary(), "--config", RECIPE / "collector.yaml"]
-        self._process = Process(_PART, command, self._folder / "collector.log", env=self._variables)
+        self._process = Process(PART, command, self._folder / "collector.log", env=self._variables)
         self._process.wait_ready(self._ready, 60)
 
     def _ready(self) -> bool:

@@ -11,17 +11,31 @@ PART = "promtool"
 HOW = "install Prometheus (Debian: apt-get install prometheus) so that promtool is on PATH"
 
 
+def program() -> tuple[str, dict[str, str]]:
+    """The program, and the variables that it needs besides.
+
+    Raises:
+        Missing: it is not on PATH and cannot be fetched.
+    """
+    if found := shutil.which("promtool"):
+        return found, {}
+    root = debian.unpack(PART, HOW, "prometheus")
+    return str(root / "usr" / "bin" / "promtool"), debian.environment(root)
+
+
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """What promtool said.
 
     Raises:
         Missing: it is not on PATH and cannot be fetched.
     """
-    program, environment = shutil.which("promtool"), dict(os.environ)
-    if program is None:
-        root = debian.unpack(PART, HOW, "prometheus")
-        program = str(root / "usr" / "bin" / "promtool")
-        environment |= debian.environment(root)
+    command, variables = program()
     return subprocess.run(
-        [program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [command, *arguments],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )

@@ -12,8 +12,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
 from telemetry.demo.kafka_broker import KafkaBroker
-from telemetry.errors import ConfigurationError, UnavailableError
-from tests.real.parts import java
+from tests.real.parts import kafka
 from tests.real.parts.missing import Missing
 from tests.real.parts.processes import free_ports
 
@@ -120,7 +119,7 @@ def _scram() -> Sequence[str]:
     ]
 
 
-def allow(kafka: SecureKafka, principal: str, prefix: str, *kinds: Any) -> None:
+def allow(cluster: SecureKafka, principal: str, prefix: str, *kinds: Any) -> None:
     """Let a user do everything with what begins with ``prefix``."""
     rules = [
         ACL(
@@ -132,29 +131,23 @@ def allow(kafka: SecureKafka, principal: str, prefix: str, *kinds: Any) -> None:
         )
         for kind in kinds or (ResourceType.TOPIC, ResourceType.GROUP)
     ]
-    with KafkaAdminClient(bootstrap_servers=kafka.broker.bootstrap) as admin:
+    with KafkaAdminClient(bootstrap_servers=cluster.broker.bootstrap) as admin:
         admin.create_acls(rules)
 
 
 @pytest.fixture(scope="session")
 def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     """A running broker; tests share it."""
-    java.need()
+    kafka.fetch()
     folder = tmp_path_factory.mktemp("secure-kafka")
     certificates(folder / "pki")
     addresses = {name: f"127.0.0.1:{port}" for name, port in zip(NAMES, free_ports(3), strict=True)}
     broker = KafkaBroker(folder / "broker", properties=properties(folder / "pki", addresses), format_options=_scram())
-    try:
-        broker.prepare()
-    except (ConfigurationError, UnavailableError) as error:
-        raise Missing(
-            "Apache Kafka", str(error), "install Java 17 and Maven, and let Maven reach a repository"
-        ) from error
     broker.start()
-    kafka = SecureKafka(broker, addresses, folder / "pki")
+    started = SecureKafka(broker, addresses, folder / "pki")
     try:
-        allow(kafka, USER, "ours")
-        allow(kafka, "CN=client", "ours")
-        yield kafka
+        allow(started, USER, "ours")
+        allow(started, "CN=client", "ours")
+        yield started
     finally:
         broker.stop()

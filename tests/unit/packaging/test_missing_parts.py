@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.real.parts import __main__ as ahead
 from tests.real.parts import cache
+from tests.real.parts.missing import Missing
 
 TESTS = """
     import pytest
@@ -125,6 +127,33 @@ class TestCache:
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         monkeypatch.setenv("HOME", home)
         assert cache.directory().parts[-2:] == ("build", "parts")
+
+
+class TestAheadOfTheTests:
+    """What ``make test`` does with the parts while the unit tests run."""
+
+    @pytest.mark.parametrize(("ci", "good"), [("", True), ("true", False)])
+    def test_a_missing_part_is_told_and_the_others_are_got(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str, good: bool
+    ) -> None:
+        """On CI it fails the run, as the tests for it do."""
+        monkeypatch.setenv("CI", ci)
+        got: list[str] = []
+
+        def missing() -> None:
+            raise Missing("Teapot", "no kettle", "buy one")
+
+        assert ahead.get([("Teapot", missing), ("Cup", lambda: got.append("cup"))]) is good
+        assert got == ["cup"]
+        assert capsys.readouterr().out.splitlines() == [
+            "Teapot is missing: no kettle. To get it: buy one",
+            "Cup: there, after 0 s",
+        ]
+
+    def test_what_nobody_expected_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A fault of ours is no part that this machine lacks."""
+        assert not ahead.get([("Teapot", lambda: Path("/proc/nowhere").read_text())])
+        assert capsys.readouterr().out.startswith("Teapot: FileNotFoundError: ")
 
 
 def _keep(parts: str, marks: str) -> None:
