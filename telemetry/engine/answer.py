@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from telemetry.compiled import Bool, Int, compiled, inlined
+from telemetry.engine.sorting import sort_by_key
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.tree import CLIENT, NONE, Places
 
@@ -148,7 +149,7 @@ def _union(spans: SpanArray, nodes: Any, number: Int, outbound: Places, begins: 
                 j -= 1
             begins[j + 1], outbound[j + 1] = begin, one
     else:
-        outbound[:] = outbound[np.argsort(begins[:size], kind="mergesort")]
+        sort_by_key(begins, outbound, size)
     total, reached = 0, 0
     for i in range(size):
         begin, length = interval(spans, nodes, number, outbound[i])

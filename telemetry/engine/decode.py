@@ -12,6 +12,7 @@ from telemetry.engine.attributes import name_table, new_found
 from telemetry.engine.intern import FULL, Fresh, Known
 from telemetry.engine.scan import (
     CLEAN_PATH,
+    FIELDS,
     FLAGS,
     MALFORMED,
     METHOD,
@@ -69,6 +70,7 @@ class Decoder:
         self._strings = strings
         self._table, self._numbers = name_table()
         self._own, self._resource = new_found(), new_found()
+        self._of_span, self._of_resource = np.zeros(FIELDS, dtype=np.int64), np.zeros(FIELDS, dtype=np.int64)
         self._known = Known()
         self._fresh = Fresh(4096)
         self._pair_keys = np.full(1 << 10, -1, dtype=np.int64)
@@ -148,6 +150,8 @@ class Decoder:
                 self._numbers,
                 self._own,
                 self._resource,
+                self._of_span,
+                self._of_resource,
                 known.slots,
                 known.entries,
                 known.arena,

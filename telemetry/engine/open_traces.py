@@ -14,6 +14,8 @@ from telemetry.engine.strings import Strings
 from telemetry.engine.tree import Places
 
 _SMALLEST = 1 << 10
+_ROOMY = 30
+"""Closes after which arrays that are much too large shrink; there is about one a second."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class OpenTraces:
         self._counts = np.zeros(tables.COUNTS, dtype=np.int64)
         self._counts[tables.FREE_SPAN] = self._counts[tables.FREE_TRACE] = tables.NONE
         self._make_arrays(_SMALLEST, _SMALLEST)
+        self._roomy = 0  # how many times in a row they were much too large
         self.next_offset = next_offset
 
     def __len__(self) -> int:
@@ -109,6 +112,7 @@ class OpenTraces:
             landed: the last block of this partition that has landed; late spans wait until theirs has.
             everything: close all.
         """
+        self._shrink()
         if not len(self):
             return None, None
         s = self._settings
@@ -133,12 +137,10 @@ class OpenTraces:
             return None, None
         ripe, overdue = ripe[:found], overdue[:found]
         late = self._traces["floor"][ripe] >= 0
-        result = (
+        return (
             self._close_first(ripe[~late], overdue[~late], strings, block, now_ms),
             self._close_late(ripe[late]),
         )
-        self._shrink()
-        return result
 
     def resume_offset(self) -> int:
         """Where a restart would have to begin: the first record that still has an open trace, else the next one."""
@@ -203,13 +205,26 @@ class OpenTraces:
     def _make_room(self, coming: int) -> None:
         """Room for so many more spans, each perhaps of a trace of its own."""
         spans, traces = len(self) + coming, self.traces + coming
-        if spans > len(self._arena) or traces > len(self._traces):
-            self._move(_at_least(spans, len(self._arena)), _at_least(traces, len(self._traces)))
+        # In place: the system moves large arrays without copying them. Nobody holds on to a view of them.
+        if spans > len(self._arena):
+            size = _at_least(spans, len(self._arena))
+            self._arena.resize(size, refcheck=False)
+            self._chain.resize(size, refcheck=False)
+        if traces > len(self._traces):
+            size = _at_least(traces, len(self._traces))
+            self._traces.resize(size, refcheck=False)
+            self._slots = np.full(2 * size, tables.NONE, dtype=np.int32)
+            tables.find_slots(self._traces, self._counts[tables.USED_TRACES], self._slots)
 
     def _shrink(self) -> None:
-        """Give memory back after a flood."""
+        """Give memory back some time after a flood, for another may follow at once."""
         spans, traces = len(self._arena), len(self._traces)
         if max(spans, traces) > 8 * _SMALLEST and 8 * len(self) < spans and 8 * self.traces < traces:
+            self._roomy += 1
+        else:
+            self._roomy = 0
+        if self._roomy >= _ROOMY:
+            self._roomy = 0
             self._move(spans // 4, traces // 4)
 
     def _move(self, spans: int, traces: int) -> None:

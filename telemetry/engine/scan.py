@@ -64,8 +64,8 @@ _OF_RESOURCE: Final = np.array(
     dtype=np.int64,
 )
 _OWN_ROUTE: Final = 3
-_FIELDS: Final = len(_OWN)
-"""Of a span; a resource has fewer."""
+FIELDS: Final = len(_OWN)
+"""Strings of a span; a resource has fewer."""
 
 
 @compiled
@@ -79,6 +79,8 @@ def scan(
     numbers: NDArray[np.int16],
     own: Found,
     resource: Found,
+    of_span: NDArray[np.int64],
+    of_resource: NDArray[np.int64],
     known_slots: Slots,
     known_entries: Entries,
     known_arena: Bytes,
@@ -99,6 +101,7 @@ def scan(
         arrivals, offsets: of each record.
         table, numbers: of :func:`telemetry.engine.attributes.name_table`.
         own, resource: room for the attributes of a span and of a resource.
+        of_span, of_resource: room for ``FIELDS`` codes each.
         known_slots, known_entries, known_arena: strings that are known.
         fresh_slots, fresh_entries, side, fresh_counts: room for those that are not; their codes in ``spans`` are -1 - entry.
         spans: room for one span each ``SMALLEST_SPAN`` bytes, and one more.
@@ -108,8 +111,6 @@ def scan(
     """
     count = 0
     lists = 0
-    of_resource = np.zeros(_FIELDS, dtype=np.int64)
-    of_span = np.zeros(_FIELDS, dtype=np.int64)
     for record in range(len(ends)):
         first = count
         good = True

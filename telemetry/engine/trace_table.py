@@ -257,6 +257,15 @@ def first_offset(traces: Any, used: Int, otherwise: Int) -> Int:
 
 
 @compiled
+def find_slots(traces: Any, used: Int, slots: NDArray[np.int32]) -> None:
+    """Fill an empty table of slots with the traces that are live."""
+    for at in range(used):
+        trace = traces[at]
+        if trace["count"] > 0:
+            slots[_slot_of(slots, traces, trace["high"], trace["low"])] = at
+
+
+@compiled
 def copy_live(
     arena: SpanArray,
     chain: NDArray[np.int32],

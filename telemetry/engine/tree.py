@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Bool, Int, compiled, inlined
+from telemetry.engine.sorting import sort_by_key
 from telemetry.engine.spans import SpanArray
 from telemetry.vocabulary import SpanKind
 
@@ -62,7 +63,7 @@ def grow(spans: SpanArray, members: Places, rank: NDArray[np.int32], nodes: Any,
         nodes, order, ids: room for as many nodes as there are members; the nodes come sorted by span id, and ``order`` is one
             in which every parent stands before its children.
     """
-    count = _distinct(spans, members, nodes, ids)
+    count = _distinct(spans, members, nodes, order, ids)
     for number in range(count):
         node = nodes[number]
         span = spans[node["at"]]
@@ -76,7 +77,7 @@ def grow(spans: SpanArray, members: Places, rank: NDArray[np.int32], nodes: Any,
 
 
 @inlined
-def _distinct(spans: SpanArray, members: Places, nodes: Any, ids: Any) -> Int:
+def _distinct(spans: SpanArray, members: Places, nodes: Any, order: Places, ids: Any) -> Int:
     """One node for each span id; of different spans with the same id the one that the reference believes."""
     size = len(members)
     if size <= _FEW:
@@ -91,7 +92,12 @@ def _distinct(spans: SpanArray, members: Places, nodes: Any, ids: Any) -> Int:
     else:
         for i in range(size):
             ids[i] = spans[members[i]]["span_id"]
-        members[:] = members[np.argsort(ids[:size], kind="mergesort")]
+            order[i] = i
+        sort_by_key(ids, order, size)
+        for i in range(size):
+            nodes[i]["at"] = members[order[i]]
+        for i in range(size):
+            members[i] = nodes[i]["at"]
     count = 0
     for i in range(size):
         at = members[i]

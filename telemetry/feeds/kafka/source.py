@@ -114,7 +114,7 @@ class KafkaFeed:
                 heartbeat_interval_ms=min(3000, self._session_timeout_ms // 3),
                 request_timeout_ms=_REQUEST_MS,
                 fetch_max_bytes=_FETCH_BYTES,
-                max_partition_fetch_bytes=2 * 1024 * 1024,
+                max_partition_fetch_bytes=8 * 1024 * 1024,
                 fetch_max_wait_ms=200,
                 max_poll_records=_FETCH_RECORDS,
                 reconnect_backoff_max_ms=1000,

@@ -246,7 +246,9 @@ def test_the_table_under_a_flood_and_after(seed: int) -> None:
         expected |= set(ids)
         bench.close(turn * 10 + 4)
     bench.close(1_000, everything=True)
-    for _ in range(10):
+    assert set(bench.paths) == expected
+    assert len(bench.open._arena) == largest, "another flood may follow at once"
+    for _ in range(100):
         bench.add([one], 2_000, 99)
         bench.close(2_000, everything=True)
     assert set(bench.paths) - {A} == expected
