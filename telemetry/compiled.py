@@ -49,8 +49,8 @@ def _compile(function: _F, **options: Any) -> _F:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(_FOLDER)
     try:
-        # Without numba's runtime: it counts references to arrays, atomically, in every loop, which was half of the time. Compiled
-        # code may not make arrays then; it gets them.
+        # Without numba's runtime: it counts references to arrays, atomically, in every loop, which was half of the time.
+        # Compiled code may not make arrays then; it gets them.
         made: _F = numba.njit(cache=not checked, nogil=True, error_model="numpy", _nrt=False, **options)(function)
     finally:
         config.CACHE_DIR = before
