@@ -51,7 +51,8 @@ def _compile(function: _F, **options: Any) -> _F:
     try:
         # Without numba's runtime: it counts references to arrays, atomically, in every loop, which was half of the time.
         # Compiled code may not make arrays then; it gets them.
-        made: _F = numba.njit(cache=not checked, nogil=True, error_model="numpy", _nrt=False, **options)(function)
+        options["_nrt"] = False
+        made: _F = numba.njit(cache=not checked, nogil=True, error_model="numpy", **options)(function)
     finally:
         config.CACHE_DIR = before
     return made
