@@ -84,9 +84,7 @@ def _roll_ups(store: Store, log: Log, derived: Derived) -> Iterator[Part]:
     """Those that the views on a feed fill: whichever there are, for each SLO has one."""
     views = store.query(
         "SELECT name, as_select, extract(create_table_query, ' TO (?:\\\\S+\\\\.)?`?(\\\\w+)`?') AS target, "
-        "concat(currentDatabase(), '.', {feed:String}) AS source FROM system.tables "
-        "WHERE database = currentDatabase() AND engine = 'MaterializedView' ORDER BY name",
-        {"feed": derived.feed},
+        "database FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView' ORDER BY name"
     ).rows
     names = store.query(
         "SELECT table, groupArray(name) FROM (SELECT table, name FROM system.columns WHERE database = currentDatabase() "
@@ -95,16 +93,17 @@ def _roll_ups(store: Store, log: Log, derived: Derived) -> Iterator[Part]:
     ).rows
     columns = {str(view): tuple(map(str, found)) for view, found in names}
     by_table = {each.table: each for each in derived.roll_ups}
-    for view, select, target, source in views:
+    for view, select, target, database in views:
         roll_up = by_table.get(str(target))
-        made = _from(str(select), str(source), f"({rows_of(log, derived)})")
+        made = from_other_rows(str(select), str(database), derived.feed, f"({rows_of(log, derived)})")
         if roll_up and made:
             yield _marked(str(view), roll_up, columns[str(view)], made, log.lasting)
 
 
-def _from(select: str, source: str, rows: str) -> str:
-    """A view's SELECT, as ClickHouse writes it, from other rows; empty if it is not one of that source."""
-    made, found = re.subn(rf"\bFROM {re.escape(source)}(?=[\s)]|$)", lambda _: f"FROM {rows}", select)
+def from_other_rows(select: str, database: str, table: str, rows: str) -> str:
+    """A view's SELECT, as ClickHouse writes it, from other rows than those of a table; empty if it is not from that one."""
+    source = rf"\bFROM (`?){re.escape(database)}\1\.{re.escape(table)}(?=[\s)]|$)"
+    made, found = re.subn(source, lambda _: f"FROM {rows}", select)
     return made if found == 1 else ""
 
 
