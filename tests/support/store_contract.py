@@ -401,6 +401,18 @@ class StoreContract:
         assert found == [("", 3), ("acct_1", 1)]
         assert store.query("SELECT count() FROM path_log WHERE tenant != ''").scalar() == 0
 
+    def test_what_is_fed_is_what_is_stored(self, store: Store) -> None:
+        """A column that one of the two lacks, or that the view between them does not know, would be lost without a word."""
+        fed, stored, between = (
+            store.query(
+                "SELECT groupArray((name, type)) FROM (SELECT name, type FROM system.columns "
+                "WHERE database = currentDatabase() AND table = {table:String} AND default_kind != 'ALIAS' ORDER BY position)",
+                {"table": table},
+            ).scalar()
+            for table in ("path_feed", "request_paths", "path_feed_to_request_paths")
+        )
+        assert fed == stored == between
+
     def test_migrations_go_on_where_they_were_cut_short(self, store: Store) -> None:
         """Tables are there but the ledger was not written: the same schema again."""
         store.execute("TRUNCATE TABLE schema_migrations")
