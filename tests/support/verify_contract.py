@@ -40,9 +40,8 @@ def fill(store: Store, seed: int = 1) -> None:
                 rows += pair
                 known.append(pair[1])
             rows += [late(next(numbers), span) for span in range(chance.randint(0, 3))]
-            rows += [
-                {**old, **late(0, 99), "trace_id": old["trace_id"]} for old in again[:1]
-            ]  # what restated it is kept, too
+            # What restated a path is kept, too.
+            rows += [{**old, **late(0, 99), "trace_id": old["trace_id"]} for old in again[:1]]
             log.append(block_of(lease, number, rows))
         log.take_over(partition)  # the last block of a partition is not compared
     metrics = BlockLog(SqlLogTables(store, METRICS, METRICS_TOPIC))
@@ -93,7 +92,7 @@ A_PATH_IS_MISSING = (
 )
 DAMAGE = {
     "path_1m from request_paths": (
-        "DELETE FROM path_1m WHERE (minute, pop) = (SELECT minute, pop FROM path_1m WHERE paths > 0 LIMIT 1)",
+        "DELETE FROM path_1m WHERE (minute, pop, outcome) = (SELECT minute, pop, outcome FROM path_1m WHERE paths > 0 LIMIT 1)",
     ),
     "hop_1m from request_paths": ("INSERT INTO hop_1m SELECT * FROM hop_1m WHERE paths > 0 LIMIT 1",),
     "sli_1m quick from request_paths": (

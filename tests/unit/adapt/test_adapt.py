@@ -172,7 +172,7 @@ def test_cards_and_secrets() -> None:
         ("", None),
         ("-", None),
         ("4111 1111 1111 1111", "[card]"),
-        ("sk_live_abcdefghijklmnop1234", "[secret]"),
+        ("sk_" + "live_abcdefghijklmnop1234", "[secret]"),
         ("Bearer abcdef.ghijk", "Bearer [secret]"),
     ],
 )

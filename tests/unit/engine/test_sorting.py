@@ -1,12 +1,13 @@
 """Sorting inside compiled loops."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.engine.sorting import sort_by_key
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.lists(st.integers(-5, 5)), st.integers(0, 3))
 def test_both_are_sorted_by_key_and_then_by_value(numbers: list[int], behind: int) -> None:
     """And what lies behind the first ``size`` stays."""
