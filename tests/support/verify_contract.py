@@ -92,7 +92,9 @@ A_PATH_IS_MISSING = (
 )
 DAMAGE = {
     "path_1m from request_paths": (
-        "DELETE FROM path_1m WHERE (minute, pop, outcome) = (SELECT minute, pop, outcome FROM path_1m WHERE paths > 0 LIMIT 1)",
+        # Ordered, for ClickHouse may ask for each part anew.
+        "DELETE FROM path_1m WHERE (minute, pop, outcome) = "
+        "(SELECT minute, pop, outcome FROM path_1m WHERE paths > 0 ORDER BY minute, pop, outcome LIMIT 1)",
     ),
     "hop_1m from request_paths": ("INSERT INTO hop_1m SELECT * FROM hop_1m WHERE paths > 0 LIMIT 1",),
     "sli_1m quick from request_paths": (
