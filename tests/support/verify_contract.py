@@ -90,15 +90,19 @@ A_PATH_IS_MISSING = (
     "DELETE FROM request_paths WHERE trace_id = "
     "(SELECT any(trace_id) FROM request_paths WHERE version = 1 AND sign = 1 AND outcome = 'ok' AND block = 2)"
 )
+PATH_1M_KEY = (
+    "minute, environment, region, pop, route, method, outcome, blamed_tier, blamed_component, blamed_pop, blame_reason"
+)
 DAMAGE = {
     "path_1m from request_paths": (
-        # Ordered, for ClickHouse may ask for each part anew.
-        "DELETE FROM path_1m WHERE (minute, pop, outcome) = "
-        "(SELECT minute, pop, outcome FROM path_1m WHERE paths > 0 ORDER BY minute, pop, outcome LIMIT 1)",
+        # Taken back, not deleted: a DELETE asks for each part anew which one it is.
+        f"INSERT INTO path_1m ({PATH_1M_KEY}, requests, paths) "
+        f"SELECT {PATH_1M_KEY}, -requests, -paths FROM path_1m WHERE paths > 0 LIMIT 1",
     ),
     "hop_1m from request_paths": ("INSERT INTO hop_1m SELECT * FROM hop_1m WHERE paths > 0 LIMIT 1",),
     "sli_1m quick from request_paths": (
-        "DELETE FROM sli_1m WHERE slo = 'quick' AND bucket = (SELECT max(bucket) FROM sli_1m WHERE slo = 'quick')",
+        "INSERT INTO sli_1m (slo, bucket, environment, total, total_paths) "
+        "SELECT slo, bucket, environment, -total, -total_paths FROM sli_1m WHERE slo = 'quick' LIMIT 1",
     ),
     "late_spans from path_log": (
         "INSERT INTO late_spans SELECT * FROM late_spans LIMIT 1",
