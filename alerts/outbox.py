@@ -94,7 +94,7 @@ def _hand(notifier: Notifier, event: PageEvent) -> bool:
     """Give an event to a notifier; False if that cannot take it."""
     try:
         notifier.notify(event)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - whatever it is, the other notifiers get the page
         _log.exception("a notifier failed")
         return False
     return True

@@ -1,5 +1,7 @@
 """The log and its derived tables on a :class:`telemetry.store.base.Store`."""
 
+# ruff: noqa: S608 - the parts of these statements are names of ours; values are parameters
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -37,7 +39,7 @@ class SqlLogTables:
         log = self._log
         fed = ", ".join(f"countIf({each.has}) > 0" for each in log.derived)
         rows = self._store.query(
-            f"SELECT block, any(writer), toUnixTimestamp64Milli(max(stored)), {fed} FROM {log.table} "  # noqa: S608 - our names
+            f"SELECT block, any(writer), toUnixTimestamp64Milli(max(stored)), {fed} FROM {log.table} "
             f"WHERE {HERE} AND block = (SELECT block FROM {log.table} WHERE {HERE} ORDER BY block DESC LIMIT 1) "
             "GROUP BY block",
             self._place(partition),
@@ -68,7 +70,7 @@ class SqlLogTables:
     def logged(self, partition: int, number: int) -> Logged:
         """As :meth:`telemetry.blocklog.protocol.LogTables.logged`."""
         rows = self._store.query(
-            f"SELECT any(writer), toUnixTimestamp64Milli(min(stored)) AS since, since <= {_STARTED_MS} + {_MARGIN_MS} "  # noqa: S608
+            f"SELECT any(writer), toUnixTimestamp64Milli(min(stored)) AS since, since <= {_STARTED_MS} + {_MARGIN_MS} "
             f"OR since <= {_NOW_MS} - {_FIRST_SECONDS * 1000} FROM {self._log.table} WHERE {BLOCK} GROUP BY block",
             {**self._place(partition), "number": number},
         ).rows
@@ -118,7 +120,7 @@ class SqlLogTables:
                 self._store.insert_select(
                     each.table,
                     each.columns,
-                    f"SELECT * FROM ({each.select}) WHERE {guard}",  # noqa: S608 - our names
+                    f"SELECT * FROM ({each.select}) WHERE {guard}",
                     token=mend_token(self._topic, partition, head.number, head.writer, part, turn),
                     parameters=self._of(partition, head),
                 )
@@ -128,14 +130,14 @@ class SqlLogTables:
 
     def _is_head(self) -> str:
         """The condition that the block is the partition's last one."""
-        newest = f"SELECT max(block) FROM {self._log.table} WHERE {HERE} AND block >= {{number:UInt64}}"  # noqa: S608 - our names
+        newest = f"SELECT max(block) FROM {self._log.table} WHERE {HERE} AND block >= {{number:UInt64}}"
         return f"({newest}) = {{number:UInt64}}"
 
     def _guard(self, partition: int, number: int, writer: str) -> tuple[str, dict[str, Parameter]]:
         """The condition that the head is (``number``, ``writer``) now; number 0 says that there is none."""
         parameters = {**self._place(partition), "head": number, "head_writer": writer}
         return (
-            f"(SELECT (max(block), argMax(writer, block)) FROM {self._log.table} "  # noqa: S608 - our names
+            f"(SELECT (max(block), argMax(writer, block)) FROM {self._log.table} "
             f"WHERE {HERE} AND block >= {{head:UInt64}}) = ({{head:UInt64}}, {{head_writer:String}})",
             parameters,
         )
@@ -144,7 +146,7 @@ class SqlLogTables:
         """The condition that the derived tables still know the tokens of a block that was stored at ``stored``."""
         limit = self._log.stale_blocks
         return (
-            f"(fromUnixTimestamp64Milli({{stored:Int64}}) > now64(3) - INTERVAL {_FRESH_DAYS} DAY AND "  # noqa: S608 - ours
+            f"(fromUnixTimestamp64Milli({{stored:Int64}}) > now64(3) - INTERVAL {_FRESH_DAYS} DAY AND "
             f"(SELECT count() FROM (SELECT DISTINCT topic, partition, block FROM {self._log.table} "
             f"WHERE stored >= fromUnixTimestamp64Milli({{stored:Int64}}) LIMIT {limit + 1})) <= {limit})"
         )
@@ -170,7 +172,7 @@ def emitted(store: Store, log: Log, *, topic: str, partition: int, committed: in
         StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
     """
     return store.arrow(
-        f"SELECT id AS trace_id, last AS last_offset, newest AS block FROM (SELECT trace_id AS id, max(last_offset) AS last, "  # noqa: S608
+        f"SELECT id AS trace_id, last AS last_offset, newest AS block FROM (SELECT trace_id AS id, max(last_offset) AS last, "
         f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS newest FROM {log.table} "
         f"WHERE {HERE} AND kind IN ('path', 'late') AND "
         "(last_offset >= {committed:UInt64} OR stored > fromUnixTimestamp64Milli({since:Int64})) GROUP BY trace_id)",
@@ -198,7 +200,7 @@ def originals(
         StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
     """
     return store.arrow(
-        f"SELECT * FROM {log.table} WHERE {HERE} AND block IN {{blocks:Array(UInt64)}} "  # noqa: S608 - our names
+        f"SELECT * FROM {log.table} WHERE {HERE} AND block IN {{blocks:Array(UInt64)}} "
         "AND kind = 'path' AND sign = 1 AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) "
         "ORDER BY version DESC LIMIT 1 BY trace_id",
         {
@@ -213,7 +215,7 @@ def originals(
 def whereabouts(store: Store, log: Log, *, topic: str, partition: int, trace_ids: Sequence[bytes]) -> "pa.Table":
     """Which of some traces a partition has emitted, whenever that was. Columns and errors as of :func:`emitted`."""
     return store.arrow(
-        f"SELECT trace_id, max(last_offset) AS last_offset, "  # noqa: S608 - our names
+        f"SELECT trace_id, max(last_offset) AS last_offset, "
         f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS block FROM {log.table} "
         f"WHERE {HERE} AND kind IN ('path', 'late') "
         "AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) GROUP BY trace_id",
@@ -233,9 +235,9 @@ def resume_offset(store: Store, log: Log, *, topic: str, partition: int, committ
     (derived,) = log.derived
     place: dict[str, Parameter] = {"topic": topic, "partition": partition}
     # Offsets grow from block to block: of the log, which is ordered by block, its end is read alone.
-    newest = f"(SELECT block FROM {log.table} WHERE {HERE} AND {derived.has} ORDER BY block DESC LIMIT 1)"  # noqa: S608
+    newest = f"(SELECT block FROM {log.table} WHERE {HERE} AND {derived.has} ORDER BY block DESC LIMIT 1)"
     for table, where in ((log.table, f"{HERE} AND {derived.has} AND block = {newest}"), (derived.table, HERE)):
-        asked = f"SELECT max(last_offset) FROM {table} WHERE {where} HAVING count() > 0"  # noqa: S608 - our names
+        asked = f"SELECT max(last_offset) FROM {table} WHERE {where} HAVING count() > 0"
         for (last,) in store.query(asked, place).rows:
             return max(committed, int(last) + 1)
     return committed

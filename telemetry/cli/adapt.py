@@ -49,7 +49,7 @@ def adapt(
           --otlp http://otelcol.internal:4318
     """
     from telemetry.adapt.adapter import Adapter  # noqa: PLC0415 - other commands start without it
-    from telemetry.adapt.lines import OWN  # noqa: PLC0415
+    from telemetry.adapt.lines import OWN  # noqa: PLC0415 - as above
 
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:

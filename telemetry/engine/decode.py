@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from telemetry.domain import normalize
 from telemetry.engine.attributes import name_table, new_found
 from telemetry.engine.intern import FULL, Fresh, Known
+from telemetry.engine.resolve import finish, pairs_of
 from telemetry.engine.scan import (
     CLEAN_PATH,
     FIELDS,
@@ -20,8 +21,6 @@ from telemetry.engine.scan import (
     PATH,
     ROUTE,
     SMALLEST_SPAN,
-    finish,
-    pairs_of,
     scan,
 )
 from telemetry.engine.spans import SPAN, SpanArray

@@ -31,6 +31,8 @@ _FETCH_RECORDS: Final = 2000
 _FETCH_GROUPS: Final = 16
 _TRIES: Final = 3  # of a batch that cannot be decoded: the damage may have been done on the way
 _FETCH_BYTES: Final = 16 * 1024 * 1024
+# Of one partition. Each answer costs the same, so few large ones; several partitions still share one answer.
+_PARTITION_BYTES: Final = 8 * 1024 * 1024
 _REQUEST_MS: Final = 10_000
 _SAMPLE_SECONDS: Final = 0.25  # between looks at keys
 _SAMPLE_KEYS: Final = 8
@@ -114,7 +116,7 @@ class KafkaFeed:
                 heartbeat_interval_ms=min(3000, self._session_timeout_ms // 3),
                 request_timeout_ms=_REQUEST_MS,
                 fetch_max_bytes=_FETCH_BYTES,
-                max_partition_fetch_bytes=8 * 1024 * 1024,
+                max_partition_fetch_bytes=_PARTITION_BYTES,
                 fetch_max_wait_ms=200,
                 max_poll_records=_FETCH_RECORDS,
                 reconnect_backoff_max_ms=1000,

@@ -144,7 +144,7 @@ def test_a_slow_clickhouse_is_not_away() -> None:
         if watched.store.silent_seconds(15) >= 60:
             watched.watcher.waiting(watched.now, watched.store.silent_seconds(15))
 
-    watched.clickhouse.query = slowly  # type: ignore[method-assign]
+    watched.clickhouse.query = slowly  # type: ignore[method-assign] # of this one object
     for _ in range(3):
         before = watched.now
         watched.watcher.evaluate(watched.now)
