@@ -13,7 +13,7 @@ import numpy as np
 from crc32c import crc32c
 
 from telemetry.errors import MalformedError
-from telemetry.feeds.base import Numbers, RecordBatch
+from telemetry.feeds.base import Bytes, Numbers, RecordBatch
 from telemetry.feeds.kafka.compression import decompress
 from telemetry.feeds.kafka.parse_records import TOO_LONG, TOO_SHORT, UNFIT, parse_records
 
@@ -112,7 +112,7 @@ def records_of(
     Raises:
         MalformedError: a record does not fit its batch.
     """
-    data = np.frombuffer(payloads[0] if len(payloads) == 1 else b"".join(payloads), dtype=np.uint8)
+    data = _array(payloads[0] if len(payloads) == 1 else b"".join(payloads))
     counts = np.array([batch.count for batch in group], dtype=np.int64)
     sizes = np.array([len(payload) for payload in payloads], dtype=np.int64)
     if (counts < 0).any() or (counts > sizes // _LEAST_RECORD).any():
@@ -158,6 +158,13 @@ def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
             return (number >> 1) ^ -(number & 1), place
 
 
+def _array(data: bytes | memoryview) -> Bytes:
+    """Bytes as an array that is always read-only: what can be written to would be another type to compile for."""
+    found = np.frombuffer(data, dtype=np.uint8)
+    found.setflags(write=False)
+    return found
+
+
 def _arrival(group: Sequence[RawBatch], counts: Numbers, delta_ms: Numbers, now_ms: int) -> Numbers:
     """The broker's time where it stamps messages, else the producer's."""
     by_broker = [bool(batch.attributes & _LOG_APPEND_TIME) for batch in group]
@@ -178,4 +185,4 @@ def _spread(numbers: Sequence[int], counts: Numbers) -> Numbers:
 def warm() -> None:
     """Compile what reads records, if it is not compiled yet."""
     none = np.zeros(0, dtype=np.int64)
-    parse_records(np.zeros(0, dtype=np.uint8), none, none, none, none, none, none, none, none)
+    parse_records(_array(b""), none, none, none, none, none, none, none, none)

@@ -122,6 +122,7 @@ class KafkaFeed:
                 reconnect_backoff_max_ms=1000,
                 metadata_max_age_ms=30_000,
                 allow_auto_create_topics=False,
+                selector=receiving.Selector,
             )
             try:
                 if not consumer.partitions_for_topic(self._topic):

@@ -1,13 +1,17 @@
 """Receiving in large pieces: the same bytes as kafka-python's own way gets, and what goes wrong is told."""
 
+import selectors
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from kafka import errors
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol import parser
+from kafka.protocol.consumer.fetch import FetchResponse
 from kafka.protocol.frame import KafkaBytes
+from kafka.protocol.schemas.fields import codecs
 
 from telemetry.feeds.kafka import receiving
 from telemetry.feeds.kafka.receiving import Answer
@@ -17,10 +21,11 @@ from telemetry.feeds.kafka.receiving import Answer
 def installed() -> Iterator[None]:
     """It stands in kafka-python's place, and does not any more after the test."""
     before = [(kind, kind._sock_recv) for kind in (KafkaTCPTransport, KafkaSSLTransport)]
-    frame = parser.KafkaBytes
+    frame, emit = parser.KafkaBytes, codecs.Bytes.emit_decode_from
     assert receiving.install()
     yield
     parser.KafkaBytes = frame
+    codecs.Bytes.emit_decode_from = emit
     for kind, method in before:
         kind._sock_recv = method
 
@@ -94,8 +99,146 @@ def test_large_reads_are_views_of_the_answer() -> None:
     part = answer.read(20_000)
     assert isinstance(part, memoryview)
     assert part.readonly
-    assert part.obj is answer
+    answer.seek(0)
+    answer.write(b"later")
+    assert bytes(part[:5]) == b"later"
     assert isinstance(answer.read(20), bytes)
+
+
+class Reading:
+    """A connection whose parser hands on what it has read."""
+
+    def __init__(self) -> None:
+        self.parser = parser.KafkaProtocol()
+        self.parser._process_response = lambda answer: bytes(answer.read())
+
+
+def read(transport: KafkaTCPTransport, connection: Reading) -> list[bytes]:
+    """One step of kafka-python's loop over a socket: the answers that are whole."""
+    data, error = transport._sock_recv()
+    assert error is None
+    found: list[bytes] = connection.parser.receive_bytes(data)
+    return found
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("sizes", [[200_000], [10, 200_000, 300_000, 5], [16_384, 16_385, 16_386, 1]])
+@pytest.mark.parametrize("step", [999, 65_536, 1 << 20])
+def test_answers_come_whole_however_they_are_cut(
+    pair: tuple[KafkaTCPTransport, socket.socket], sizes: list[int], step: int
+) -> None:
+    """Large ones and small ones, one behind the other, in pieces of any size."""
+    transport, other = pair
+    connection = Reading()
+    transport.set_protocol(connection)
+    answers = [bytes(i % 251 for i in range(size)) for size in sizes]
+    stream = b"".join(len(answer).to_bytes(4) + answer for answer in answers)
+    other.setblocking(False)
+    found: list[bytes] = []
+    at = 0
+    while at < len(stream) or len(found) < len(answers):
+        with suppress(BlockingIOError):
+            at += other.send(stream[at : at + step])
+        found += read(transport, connection)
+    assert found == answers
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_kernel_wakes_for_much_of_an_answer_and_for_its_end() -> None:
+    """Not for each packet in its middle; for its last byte; for a small answer; for the end of the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    with ours, theirs:
+        theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ours.setblocking(False)
+        transport, connection = KafkaTCPTransport(None, ours), Reading()
+        transport.set_protocol(connection)
+        theirs.sendall((100_000).to_bytes(4) + bytes(10_000))
+        assert readable(ours, 5)
+        assert read(transport, connection) == []
+        theirs.sendall(bytes(10_000))
+        assert readable(ours, 5)  # before the answer's head was read, nobody could know that it is large
+        assert read(transport, connection) == []
+        theirs.sendall(bytes(40_000))
+        assert not readable(ours, 0.2)
+        theirs.sendall(bytes(39_999))
+        assert readable(ours, 5)
+        assert read(transport, connection) == []
+        theirs.sendall(b"!")
+        assert readable(ours, 5)
+        assert read(transport, connection) == [bytes(99_999) + b"!"]
+        theirs.sendall((1).to_bytes(4) + b"s")
+        assert readable(ours, 5)
+        assert read(transport, connection) == [b"s"]
+        theirs.sendall((100_000).to_bytes(4) + bytes(30_000))
+        for _ in range(2):
+            assert read(transport, connection) == []
+        theirs.close()
+        assert readable(ours, 5)
+        assert isinstance(transport._sock_recv()[1], errors.KafkaConnectionError)
+
+
+def readable(sock: socket.socket, seconds: float) -> bool:
+    """Whether the kernel wakes who waits for the socket."""
+    with receiving.Selector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_end_of_a_connection_within_a_large_answer(pair: tuple[KafkaTCPTransport, socket.socket]) -> None:
+    """It is told; what is left of the answer is nobody's."""
+    transport, other = pair
+    transport.set_protocol(Reading())
+    other.sendall((50_000).to_bytes(4) + bytes(20_000))
+    assert read(transport, transport.get_protocol()) == []
+    other.sendall(bytes(100))
+    other.close()
+    data, error = transport._sock_recv()
+    assert not data
+    assert isinstance(error, errors.KafkaConnectionError)
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_records_of_a_fetch_are_a_view_of_its_answer() -> None:
+    """Decoded by code that kafka-python makes; what is small is copied out, so that it does not keep the answer."""
+    large, little = b"r" * 20_000, b"s" * 100
+    wanted = fetch_response(large, little)
+    answer = Answer(len(wanted))
+    answer.write(wanted)
+    answer.seek(0)
+    FetchResponse._struct._compiled_encoders.clear()  # made before, perhaps, by another test
+    try:
+        found = FetchResponse.decode(answer, version=12).responses[0].partitions
+    finally:
+        FetchResponse._struct._compiled_encoders.clear()
+    assert [type(each.records) for each in found] == [memoryview, bytes]
+    assert [bytes(each.records) for each in found] == [large, little]
+
+
+def fetch_response(*records: bytes) -> bytes:
+    """A broker's answer to a fetch, version 12, with these records of partitions of one topic."""
+    partition, topic = FetchResponse.FetchableTopicResponse.PartitionData, FetchResponse.FetchableTopicResponse
+    data = [partition(version=12, partition_index=n, records=each) for n, each in enumerate(records)]
+    made = FetchResponse(version=12, responses=[topic(version=12, topic="t", partitions=data)])
+    encoded: bytes = made.encode(version=12)
+    return encoded
+
+
+def test_a_selector_knows_sockets_by_their_numbers() -> None:
+    """As the standard library's: known ones, unknown ones, and one that was closed while it was registered."""
+    ours, theirs = socket.socketpair()
+    with theirs, receiving.Selector() as selector:
+        key = selector.register(ours, selectors.EVENT_READ, "what")
+        assert selector.get_key(ours) == key
+        with pytest.raises(KeyError):
+            selector.get_key(theirs)
+        ours.close()
+        assert selector.get_key(ours) == key
+        selector.unregister(ours)
+        with pytest.raises((KeyError, ValueError)):
+            selector.get_key(ours)
 
 
 def test_another_kafka_python_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
