@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +57,10 @@ class Took:
     consumer: float
     server: float
     broker: float
+
+    def __add__(self, other: "Took") -> "Took":
+        """Both together."""
+        return Took(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Setup:

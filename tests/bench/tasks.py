@@ -37,7 +37,8 @@ class Task:
 
 TASKS: Final = (
     Task("plain", "plain:run"),
-    Task("consumer.batch", "consumer:batch", needs=("plain",), seconds=300, servers=True),
+    Task("consumer.plain_python", "plain_consumer:run", seconds=120, servers=True),
+    Task("consumer.batch", "consumer:batch", needs=("plain", "consumer.plain_python"), seconds=300, servers=True),
     Task("consumer.keyed", "consumer:keyed", needs=("plain",), seconds=300, servers=True),
     Task("consumer.two", "consumer:two", seconds=300, servers=True),
     Task("consumer.fresh", "steady:fresh", rounds=1, seconds=240, servers=True),
@@ -58,6 +59,11 @@ TASKS: Final = (
 RATIOS: Final = (
     Ratio(
         "consumer.vs_plain_python",
+        "consumer.batch.spans_per_cpu_second",
+        "consumer.plain_python.spans_per_cpu_second",
+    ),
+    Ratio(
+        "consumer.vs_plain_python_rows",
         "consumer.batch.spans_per_cpu_second",
         "plain.batch.rows.spans_per_cpu_second",
     ),

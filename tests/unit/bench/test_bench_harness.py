@@ -63,7 +63,8 @@ def test_the_table_has_a_line_a_name() -> None:
         ("engine", ["engine"]),
         (
             "consumer",
-            ["plain", *(f"consumer.{name}" for name in ("batch", "keyed", "two", "fresh", "history", "partitions"))],
+            ["plain"]
+            + [f"consumer.{n}" for n in ("plain_python", "batch", "keyed", "two", "fresh", "history", "partitions")],
         ),
         ("consumer.flat", ["consumer.flat"]),
         ("consumer.keyed", ["plain", "consumer.keyed"]),
