@@ -6,10 +6,13 @@ cannot be written (``EDGEPATH_CACHE`` names another one), in a folder that is na
 compiled functions: numba itself would not notice that a function changed which was compiled into another module's.
 
 Compiled code does not check array bounds: what reads bytes from outside checks them by itself (``wire``), and
-``NUMBA_BOUNDSCHECK=1`` in the environment makes every access checked (tests/unit/engine/test_bounds.py runs the decoder so).
+``NUMBA_BOUNDSCHECK=1`` in the environment makes every access checked (tests/unit/engine/test_bounds.py runs the engine so).
+Nor do its indexes count from the end if they are negative: numba would look at each of them for that, and could then not read
+eight bytes as one word. It is a third of the engine's time.
 """
 
 import hashlib
+import inspect
 import os
 import shutil
 import tempfile
@@ -19,6 +22,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numba
+from numba.core import types
+from numba.np import arrayobj
 
 # Numbers in compiled code: numba finds out their types, and Python's checker knows neither the width nor the sign of what
 # comes out of an array.
@@ -58,6 +63,20 @@ def _compile(function: _F, **options: Any) -> _F:
     return made
 
 
+def _count_from_the_start() -> None:
+    """Let numba take the indexes of our functions as they are. A numba that does it in another way is left as it is."""
+    theirs = getattr(arrayobj, "fix_integer_index", None)
+    if theirs is None or list(inspect.signature(theirs).parameters) != ["context", "builder", "idxty", "idx", "size"]:
+        return
+
+    def fix_integer_index(context: Any, builder: Any, idxty: Any, idx: Any, size: Any) -> Any:
+        if context.enable_nrt:  # a function of somebody else: ours are those without numba's runtime
+            return theirs(context, builder, idxty, idx, size)
+        return context.cast(builder, idx, idxty, types.intp if idxty.signed else types.uintp)
+
+    arrayobj.fix_integer_index = fix_integer_index
+
+
 def _digest() -> str:
     found = hashlib.sha256(numba.__version__.encode())
     found.update(Path(__file__).read_bytes())
@@ -94,4 +113,5 @@ def _remove_stale(base: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
+_count_from_the_start()
 _FOLDER: Final = _folder()

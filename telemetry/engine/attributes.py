@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from telemetry import vocabulary as names
 from telemetry.compiled import Bool, Int, compiled, inlined
-from telemetry.engine.wire import BAD, LENGTH, VARINT, Bytes, length, skip, varint
+from telemetry.engine.wire import BAD, LENGTH, VARINT, Bytes, length, same_bytes, skip, varint
 
 _GROUPS: Final[tuple[tuple[str, ...], ...]] = (
     (names.SERVICE_NAME,),
@@ -99,16 +99,26 @@ def _number_of(data: Bytes, begin: Int, end: Int, table: NDArray[np.uint8], numb
         return -1
     slot = _slot(data, begin, end)
     while numbers[slot] >= 0:
-        if table[slot, 0] == size:
-            same = True
-            for i in range(size):
-                if table[slot, 1 + i] != data[begin + i]:
-                    same = False
-                    break
-            if same:
-                return np.int64(numbers[slot])
+        if table[slot, 0] == size and same_bytes(table[slot], 1, data, begin, size):
+            return np.int64(numbers[slot])
         slot = (slot + 1) & (_SLOTS - 1)
     return -1
+
+
+@inlined
+def _is_short_text(data: Bytes, at: Int, end: Int) -> Bool:
+    """Whether a ``KeyValue`` is what most are: a name and a text, each shorter than 128 bytes, and nothing more."""
+    if end - at < 6 or data[at] != (1 << 3 | LENGTH) or data[at + 1] >= 0x80:
+        return False
+    value = at + 2 + np.int64(data[at + 1])
+    if end - value < 4 or end - value >= 0x80:
+        return False
+    return (
+        data[value] == (2 << 3 | LENGTH)
+        and data[value + 1] == end - value - 2
+        and data[value + 2] == (1 << 3 | LENGTH)
+        and data[value + 3] == end - value - 4
+    )
 
 
 @inlined
@@ -124,6 +134,11 @@ def key_value(
     """Read one ``KeyValue``; note it in ``found`` if it is looked for and the first in list ``lists``. False if malformed."""
     key_begin, key_end = 0, 0
     text_begin, text_end, value = 0, 0, np.int64(0)
+    if _is_short_text(data, at, end):
+        key_begin = at + 2
+        key_end = key_begin + np.int64(data[at + 1])
+        text_begin, text_end = key_end + 4, end
+        at = end
     while at < end:
         tag, at = varint(data, at, end)
         if at == BAD or tag < 8:

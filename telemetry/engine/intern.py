@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Bool, Int, compiled, inlined
-from telemetry.engine.wire import Bytes
+from telemetry.engine.wire import Bytes, fixed64, same_bytes
 
 Slots = NDArray[np.int32]
 Entries = NDArray[np.void]
@@ -19,6 +19,14 @@ ENTRY: Final = np.dtype(
     [("hash", np.uint64), ("begin", np.int64), ("size", np.int32), ("kind", np.int32), ("code", np.int32)], align=True
 )
 FULL: Final = -1
+
+# Places of ``Fresh.counts``.
+ENTRIES: Final = 0
+SIDE_BYTES: Final = 1
+LAST_PATH: Final = 2  # where the bytes of the last path lie, how many they are, and what they led to
+LAST_PATH_SIZE: Final = 3
+LAST_PATH_CODE: Final = 4
+COUNTS: Final = 5
 _MOST: Final = 1 << 16
 _ARENA: Final = 1 << 24
 
@@ -29,10 +37,7 @@ def hash_of(data: Bytes, begin: Int, end: Int, seed: Int) -> Int:
     state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(end - begin)
     at = begin
     while at + 8 <= end:
-        word = np.uint64(0)
-        for place in range(8):
-            word |= np.uint64(data[at + place]) << np.uint64(8 * place)
-        state = (state ^ word) * np.uint64(0xFF51AFD7ED558CCD)
+        state = (state ^ fixed64(data, at)) * np.uint64(0xFF51AFD7ED558CCD)
         state ^= state >> np.uint64(32)
         at += 8
     word = np.uint64(0)
@@ -58,15 +63,9 @@ def find(
         if number == 0:
             return -1 - np.int64(slot)
         entry = entries[number - 1]
-        if entry["hash"] == hashed and entry["size"] == size and entry["kind"] == kind:
-            place = entry["begin"]
-            same = True
-            for i in range(size):
-                if arena[place + i] != data[begin + i]:
-                    same = False
-                    break
-            if same:
-                return np.int64(number - 1)
+        alike = entry["hash"] == hashed and entry["size"] == size and entry["kind"] == kind
+        if alike and same_bytes(arena, entry["begin"], data, begin, size):
+            return np.int64(number - 1)
         slot = (slot + np.uint64(1)) & mask
 
 
@@ -139,16 +138,16 @@ class Fresh:
         self.slots: Slots = np.zeros(4 * most, dtype=np.int32)
         self.entries: Entries = np.zeros(most, dtype=ENTRY)
         self.side: Bytes = np.zeros(64 * most, dtype=np.uint8)
-        self.counts: NDArray[np.int64] = np.zeros(2, dtype=np.int64)  # entries, bytes of side
+        self.counts: NDArray[np.int64] = np.zeros(COUNTS, dtype=np.int64)
 
     def clear(self) -> None:
         """Ready for the next batch."""
-        if self.counts.any():
+        if self.counts[ENTRIES]:
             self.slots[:] = 0
-            self.counts[:] = 0
+        self.counts[:] = 0
 
     def found(self) -> list[Any]:
         """(kind, begin, size) of every entry, in order."""
-        count = int(self.counts[0])
+        count = int(self.counts[ENTRIES])
         part = self.entries[:count]
         return list(zip(part["kind"].tolist(), part["begin"].tolist(), part["size"].tolist(), strict=True))

@@ -12,10 +12,34 @@ from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.domain.spans import MAX_DURATION_NS, MAX_START_NS
 from telemetry.engine import attributes as wanted
 from telemetry.engine.attributes import Found, key_value, text_of
-from telemetry.engine.intern import FULL, Entries, Slots, find, hash_of, put
+from telemetry.engine.intern import (
+    ENTRIES,
+    FULL,
+    LAST_PATH,
+    LAST_PATH_CODE,
+    LAST_PATH_SIZE,
+    SIDE_BYTES,
+    Entries,
+    Slots,
+    find,
+    hash_of,
+    put,
+)
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.texts import UNUSUAL, address_hash, integer, path_into, weight_of
-from telemetry.engine.wire import BAD, FIXED64, LENGTH, VARINT, Bytes, big_endian, fixed64, length, skip, varint
+from telemetry.engine.wire import (
+    BAD,
+    FIXED64,
+    LENGTH,
+    VARINT,
+    Bytes,
+    big_endian,
+    fixed64,
+    length,
+    same_bytes,
+    skip,
+    varint,
+)
 
 # How a raw string is cleaned.
 NAME: Final = 0
@@ -416,11 +440,11 @@ def _codes(
             continue
         entry = find(fresh_slots, fresh_entries, data, data, begin, end, kind, hashed)
         if entry < 0:
-            number = fresh_counts[0]
+            number = fresh_counts[ENTRIES]
             if number == len(fresh_entries):
                 return False
             put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
-            fresh_counts[0] += 1
+            fresh_counts[ENTRIES] += 1
             entry = number
         out[field] = -1 - entry
     return True
@@ -439,17 +463,44 @@ def _path_code(
     side: Bytes,
     fresh_counts: NDArray[np.int64],
 ) -> tuple[Bool, Int]:
-    """(whether there was room, code or -1 - entry) of the path; it is cleaned here unless it is unusual, for most differ."""
+    """(whether there was room, code or -1 - entry) of the path. The two spans of a proxy have the same, one after the other."""
     begin, end = text_of(found, wanted.URL, lists)
-    used = fresh_counts[1]
     if begin == end:
-        return True, 0
+        return True, np.int64(0)
+    size = end - begin
+    if fresh_counts[LAST_PATH_SIZE] == size and same_bytes(data, fresh_counts[LAST_PATH], data, begin, size):
+        return True, fresh_counts[LAST_PATH_CODE]
+    fine, code = _code_of_path(
+        data, begin, end, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, side, fresh_counts
+    )
+    if fine:
+        fresh_counts[LAST_PATH] = begin
+        fresh_counts[LAST_PATH_SIZE] = size
+        fresh_counts[LAST_PATH_CODE] = code
+    return fine, code
+
+
+@inlined
+def _code_of_path(
+    data: Bytes,
+    begin: Int,
+    end: Int,
+    known_slots: Slots,
+    known_entries: Entries,
+    known_arena: Bytes,
+    fresh_slots: Slots,
+    fresh_entries: Entries,
+    side: Bytes,
+    fresh_counts: NDArray[np.int64],
+) -> tuple[Bool, Int]:
+    """The same for a path that is there; it is cleaned here unless it is unusual, for most differ."""
+    used = fresh_counts[SIDE_BYTES]
     if used + _ROOM_FOR_PATH > len(side):
-        return False, 0
+        return False, np.int64(0)
     arena, kind = side, CLEAN_PATH
     stop = path_into(data, begin, end, side, used)
     if stop == used:
-        return True, 0
+        return True, np.int64(0)
     if stop == UNUSUAL:
         arena, kind, stop = data, PATH, used
         end = min(end, begin + PATH_LOOKED_AT)
@@ -462,10 +513,10 @@ def _path_code(
     entry = find(fresh_slots, fresh_entries, arena, arena, begin, end, kind, hashed)
     if entry >= 0:
         return True, -1 - entry
-    number = fresh_counts[0]
+    number = fresh_counts[ENTRIES]
     if number == len(fresh_entries):
-        return False, 0
+        return False, np.int64(0)
     put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
-    fresh_counts[0] += 1
-    fresh_counts[1] = stop
+    fresh_counts[ENTRIES] += 1
+    fresh_counts[SIDE_BYTES] = stop
     return True, -1 - number

@@ -26,6 +26,8 @@ _BEFORE_TENANTS: Final = 1
 MOST_SPANS: Final = 2_000
 """Of a trace with more spans nothing is kept: its path cannot be restated."""
 _SPAN_BYTES: Final = 8 + 8 + 8 + 8 + 10 * 5 + 5 * 11  # more than any span takes
+_HEAD_BYTES: Final = 1 + 4 * 10  # the same of what stands before a trace's spans, without its strings
+_LENGTH_BYTES: Final = 5
 _STRINGS: Final = len(STRING_FIELDS)
 _STRINGS_BEFORE: Final = STRING_FIELDS.index("tenant")
 _FIRST_STRING: Final = SPAN.fields[STRING_FIELDS[0]][1] // 4  # type: ignore[index] # it has fields
@@ -45,18 +47,16 @@ def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Place
         strings: what the codes stand for.
     """
     fields = _strings_of(spans)
-    used = np.zeros(len(strings), dtype=np.bool_)
-    _mark(fields, used)
-    text = [strings.text(int(code)).encode() if there else b"" for code, there in enumerate(used)]
-    sizes = np.fromiter(map(len, text), dtype=np.int64, count=len(text))
-    words = np.frombuffer(b"".join(text) or b"\0", dtype=np.uint8)
-    room = len(spans) * _SPAN_BYTES + 64 * len(ends) + _most_text(fields, sizes)
-    out = np.empty(room, dtype=np.uint8)
+    # Room for everything but the strings, of which most traces have few; where that is not enough, it goes on in more.
+    out = np.empty(len(spans) * _SPAN_BYTES + 64 * len(ends) + 1024, dtype=np.uint8)
     bounds = np.zeros(len(ends), dtype=np.int64)
     numbers = np.zeros(len(strings), dtype=np.int32)
     seen = np.full(len(strings), -1, dtype=np.int64)
-    count = _pack(spans, ends, fields, words, np.cumsum(sizes) - sizes, sizes, numbers, seen, out, bounds)
-    return out[:count], bounds
+    words = strings.words, strings.begins, strings.sizes
+    done = 0
+    while (done := _pack(spans, ends, fields, *words, numbers, seen, out, bounds, done)) < len(ends):
+        out = np.concatenate((out, np.empty_like(out)))
+    return out[: bounds[-1] if len(bounds) else 0], bounds
 
 
 def unpack(packed: Sequence[bytes], ids: NDArray[np.uint64], strings: Strings) -> tuple[SpanArray, Places]:
@@ -122,23 +122,6 @@ def _read_words(data: Bytes, at: int, end: int, words: list[int], strings: Strin
     return int(at)
 
 
-@compiled
-def _mark(fields: Any, used: NDArray[np.bool_]) -> None:
-    for number in range(fields.shape[0]):
-        for place in range(fields.shape[1]):
-            used[fields[number, place]] = True
-
-
-@compiled
-def _most_text(fields: Any, sizes: Places) -> Int:
-    """At most so many bytes of strings: every use of one is counted."""
-    total = 0
-    for number in range(fields.shape[0]):
-        for place in range(fields.shape[1]):
-            total += sizes[fields[number, place]] + 5
-    return total
-
-
 @inlined
 def _put(out: Bytes, at: Int, value: Int) -> Int:
     while value > np.uint64(0x7F):
@@ -202,15 +185,18 @@ def _pack(
     seen: Places,
     out: Bytes,
     bounds: Places,
+    first: Int,
 ) -> Int:
-    at, begin = 0, 0
-    for trace in range(len(ends)):
+    """Pack traces from the ``first`` on, as many as there is room for; the first one that is not packed."""
+    begin = ends[first - 1] if first > 0 else 0
+    at = bounds[first - 1] if first > 0 else 0
+    for trace in range(first, len(ends)):
         end = ends[trace]
         if end - begin > MOST_SPANS:
             bounds[trace] = at
             begin = end
             continue
-        distinct = 0
+        distinct, text = 0, 0
         for number in range(begin, end):
             for place in range(_STRINGS):
                 code = fields[number, place]
@@ -218,6 +204,12 @@ def _pack(
                     seen[code] = trace
                     numbers[code] = distinct
                     distinct += 1
+                    text += word_sizes[code] + _LENGTH_BYTES
+        if len(out) - at < (end - begin) * _SPAN_BYTES + text + _HEAD_BYTES:
+            for number in range(begin, end):  # so that it is looked at again
+                for place in range(_STRINGS):
+                    seen[fields[number, place]] = -1
+            return trace
         out[at] = FORMAT
         at = _put(out, at + 1, np.uint64(distinct))
         written = 0
@@ -239,7 +231,7 @@ def _pack(
             at = _pack_span(spans, begin, end, number, start, arrival, fields, numbers, out, at)
         bounds[trace] = at
         begin = end
-    return at
+    return len(ends)
 
 
 @inlined

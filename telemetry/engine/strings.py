@@ -31,6 +31,8 @@ class Strings:
     Attributes:
         rank: for every code, how far down the way the tier of that name stands; -1 if it is none.
         says: for every code, the bits above.
+        words: the UTF-8 of all strings.
+        begins, sizes: for every code, where its string's stands in ``words``, and how many bytes it has.
         status_code: for every HTTP status, the code of its decimal text; 0 for 0.
         outcome: the code of every outcome, in the order of :class:`telemetry.vocabulary.Outcome`.
     """
@@ -41,6 +43,9 @@ class Strings:
         self._texts: list[str] = [""]
         self.rank = np.full(1 << 12, -1, dtype=np.int32)
         self.says = np.zeros(1 << 12, dtype=np.uint8)
+        self.words = np.zeros(1 << 16, dtype=np.uint8)
+        self.begins = np.zeros(1 << 12, dtype=np.int64)
+        self.sizes = np.zeros(1 << 12, dtype=np.int64)
         self.codes((*tiers.order, UNKNOWN_TIER))
         self.outcome = self.codes(Outcome)
         self.error = self.code("error")
@@ -58,10 +63,19 @@ class Strings:
             self._texts.append(text)
             if code >= len(self.rank):
                 self.rank = np.concatenate((self.rank, np.full(len(self.rank), -1, dtype=np.int32)))
-                self.says = np.concatenate((self.says, np.zeros(len(self.says), dtype=np.uint8)))
+                self.says = _doubled(self.says)
+                self.begins, self.sizes = _doubled(self.begins), _doubled(self.sizes)
             self.rank[code] = self.tiers.rank(text)
             self.says[code] = _what_it_says(text)
+            self._write(code, text.encode())
         return code
+
+    def _write(self, code: int, word: bytes) -> None:
+        begin = int(self.begins[code - 1] + self.sizes[code - 1])
+        while begin + len(word) > len(self.words):
+            self.words = _doubled(self.words)
+        self.words[begin : begin + len(word)] = np.frombuffer(word, dtype=np.uint8)
+        self.begins[code], self.sizes[code] = begin, len(word)
 
     def codes(self, texts: Iterable[str]) -> Codes:
         """The codes of several texts."""
@@ -86,6 +100,10 @@ class Strings:
         for code in np.unique(used):
             renamed[code] = self.code(old[code])
         return renamed
+
+
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate((array, np.zeros_like(array)))
 
 
 def _what_it_says(text: str) -> int:

@@ -150,35 +150,36 @@ def path_into(data: Bytes, begin: Int, end: Int, out: Bytes, place: Int) -> Int:
     what could be a long number. ``out`` needs room for ``normalize.ROUTE_LENGTH`` bytes and five more.
     """
     end = min(end, begin + _LONGEST)
-    for at in range(begin, end):
-        byte = data[at]
-        if byte < 0x20 or byte >= 0x7F:
-            return UNUSUAL
+    strange = False
+    for at in range(begin, end):  # without a way out: many bytes are looked at together then
+        strange |= (data[at] < 0x20) | (data[at] >= 0x7F)
+    if strange:
+        return UNUSUAL
     at = _after_scheme(data, begin, end)
-    stop = at
-    while stop < end and data[stop] != 0x3F and data[stop] != 0x23:
-        stop += 1
-    limit = place + _ROUTE
-    first = place
-    while at < stop:
-        close = at + 1  # the slash, or the first byte of what stands before the first slash
-        digits = 1 if is_digit(data[at]) else 0
-        while close < stop and data[close] != 0x2F:
-            digits += 1 if is_digit(data[close]) else 0
-            close += 1
-        size = close - at - 1
+    first, limit = place, place + _ROUTE
+    run, longest = 0, 0  # of digits and what may stand between them
+    while at < end and not _ends_path(data[at]):
         slash = data[at] == 0x2F
+        segment, longest_before = place, longest
+        begin, digits = at, 0
+        while True:  # the slash, or the first byte of what stands before the first slash, and all before the next one
+            byte = data[at]
+            digits += 1 if is_digit(byte) else 0
+            if place < limit:
+                out[place] = byte
+                place += 1
+                run = run + 1 if is_digit(byte) or byte == 0x20 or byte == 0x2D else 0
+                longest = max(longest, run)
+            at += 1
+            if at == end or data[at] == 0x2F or _ends_path(data[at]):
+                break
+        size = at - begin - 1
         if not slash and digits >= _CARD_DIGITS:
             return UNUSUAL  # what stands before the first slash is kept as it is: it must be looked through for card numbers
         if slash and (digits >= 3 or size >= _LONG_SEGMENT or (digits > 0 and digits == size)):
+            place, run, longest = segment, 0, longest_before
             for i in range(5):
                 out[place] = _ID[i]
-                place += 1
-        else:
-            for i in range(at, close):
-                if place >= limit:
-                    break
-                out[place] = data[i]
                 place += 1
         if place >= limit:
             place = limit
@@ -186,11 +187,10 @@ def path_into(data: Bytes, begin: Int, end: Int, out: Bytes, place: Int) -> Int:
             if _may_go_on(out, first, place):
                 return UNUSUAL
             break
-        at = close
-    longest = 0
-    run = 0
-    for i in range(first, place):
-        byte = out[i]
-        run = run + 1 if is_digit(byte) or byte == 0x20 or byte == 0x2D else 0
-        longest = max(longest, run)
     return UNUSUAL if longest >= _LONG_NUMBER else place
+
+
+@inlined
+def _ends_path(byte: Int) -> Bool:
+    """Whether a query or a fragment begins."""
+    return byte == 0x3F or byte == 0x23

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import Int, inlined
+from telemetry.compiled import Bool, Int, inlined
 
 Bytes = NDArray[np.uint8]
 
@@ -66,6 +66,21 @@ def big_endian(data: Bytes, at: Int) -> Int:
     for place in range(8):
         value = (value << np.uint64(8)) | np.uint64(data[at + place])
     return value
+
+
+@inlined
+def same_bytes(one: Bytes, at: Int, other: Bytes, place: Int, size: Int) -> Bool:
+    """Whether ``size`` bytes are the same; eight at a time."""
+    done = 0
+    while size - done >= 8:
+        if fixed64(one, at + done) != fixed64(other, place + done):
+            return False
+        done += 8
+    while done < size:
+        if one[at + done] != other[place + done]:
+            return False
+        done += 1
+    return True
 
 
 @inlined

@@ -48,7 +48,7 @@ class Answer:
 
     def __init__(self, size: int) -> None:
         """Room for ``size`` bytes, not cleared: all of it is filled in before it is read."""
-        self._bytes = memoryview(np.empty(size, dtype=np.uint8))
+        self._bytes = np.empty(size, dtype=np.uint8).data
         self._place = 0
 
     def __len__(self) -> int:

@@ -123,6 +123,7 @@ class KafkaFeed:
                 metadata_max_age_ms=30_000,
                 allow_auto_create_topics=False,
                 selector=receiving.Selector,
+                metrics_enabled=False,  # nobody reads them, and they take as long as the socket
             )
             try:
                 if not consumer.partitions_for_topic(self._topic):

@@ -45,6 +45,26 @@ def test_every_field_comes_back(seed: int) -> None:
     assert [bool(bad) for bad in spans["bad"]] == [s.bad for s in sent]
 
 
+def test_traces_whose_strings_take_more_than_their_spans() -> None:
+    """Many strings of hundreds of characters, in some of the traces: the room for the bytes grows on the way."""
+    strings = Strings(Tiers())
+    traces = [
+        [
+            Span(
+                (n + 1).to_bytes(16), i + 1, i, 2, 1000 + i, 5, route=f"/{n}/{i}/" + "é" * length, component=f"c{n}-{i}"
+            )
+            for i in range(4)
+        ]
+        for n, length in enumerate((1, 700, 3, 2, 900, 900, 900, 0, 5000, 1))
+    ]
+    read = Strings(Tiers())
+    spans, _ = unpack(packed(traces, strings), halves(traces), read)
+    sent = [span for some in traces for span in some]
+    assert [(s.route, s.component, s.span_id) for s in domain_spans(spans, read)] == [
+        (s.route, s.component, s.span_id) for s in sent
+    ]
+
+
 def test_what_was_stored_before_there_were_tenants_is_read() -> None:
     """Format 1, as an earlier version packed it; its paths are still restated."""
     stored = bytes.fromhex(
