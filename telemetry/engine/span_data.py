@@ -43,7 +43,7 @@ def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Place
 
     Args:
         spans: the spans, one trace after the other.
-        ends: where each trace's spans end.
+        ends: where each trace's spans end. One with none, or too many, has no bytes.
         strings: what the codes stand for.
     """
     fields = _strings_of(spans)
@@ -192,7 +192,7 @@ def _pack(
     at = bounds[first - 1] if first > 0 else 0
     for trace in range(first, len(ends)):
         end = ends[trace]
-        if end - begin > MOST_SPANS:
+        if not 0 < end - begin <= MOST_SPANS:
             bounds[trace] = at
             begin = end
             continue
