@@ -9,6 +9,7 @@ sessions, positions, pauses, rebalances) stays kafka-python's. A release that do
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from itertools import groupby
 from typing import Any, Final
@@ -94,7 +95,8 @@ class FetchedPartition:
         self.on_drain = on_drain
         self._now_ms = now_ms
         self._look = look
-        self._batches: Iterator[RawBatch] | None = batches(records._buffer)
+        self._bytes: bytes | memoryview = records._buffer
+        self._batches: Iterator[RawBatch] | None = batches(self._bytes)
         self._bad: BadBatchError | None = None
 
     def __bool__(self) -> bool:
@@ -124,7 +126,7 @@ class FetchedPartition:
             self.drain()
             raise self._bad
         if found and found[0].offsets[0] < wanted:  # brokers send whole batches, also for an offset within one
-            found = [batch for batch in (found[0].since(wanted), *found[1:]) if len(batch)]
+            found = [later for batch in found if len(later := batch.since(wanted))]
         self.bytes_read += sum(batch.size for batch in found)
         self.records_read += sum(map(len, found))
         if not more and self._bad is None:
@@ -186,18 +188,35 @@ class FetchedPartition:
     def _columns(self, group: list[_Opened]) -> list[RecordBatch]:
         partition, now_ms = self.topic_partition.partition, self._now_ms()
         found: list[RecordBatch] = []
-        for is_old, some in groupby(group, key=lambda one: one.batch.magic != MAGIC):
+        for kind, some in groupby(group, key=_kind):
             members = list(some)
-            if is_old:
+            if kind is _Kind.OLD:
                 found += [_old(partition, one.batch, now_ms) for one in members]
                 continue
-            for part in _joined(members):
-                found.append(records_of(partition, [m.batch for m in part], [m.payload for m in part], now_ms=now_ms))
+            in_place = kind is _Kind.IN_PLACE
+            within = self._bytes if in_place else None
+            for part in [members] if in_place else _joined(members):
+                raw, payloads = [one.batch for one in part], [one.payload for one in part]
+                found.append(records_of(partition, raw, payloads, now_ms=now_ms, within=within))
         return found
 
     def _broken(self, batch: RawBatch, reason: str) -> None:
         record = Record(self.topic_partition.partition, batch.base_offset, self._now_ms(), bytes(batch.raw))
         self._bad = BadBatchError(record, batch.next_offset, reason)
+
+
+class _Kind(Enum):
+    """How records are got at: of an old format; where they lie; in bytes of their own."""
+
+    OLD = auto()
+    IN_PLACE = auto()
+    APART = auto()
+
+
+def _kind(one: _Opened) -> _Kind:
+    if one.batch.magic != MAGIC:
+        return _Kind.OLD
+    return _Kind.APART if one.batch.is_compressed else _Kind.IN_PLACE
 
 
 def _joined(members: list[_Opened]) -> Iterator[list[_Opened]]:

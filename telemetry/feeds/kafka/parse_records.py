@@ -35,6 +35,7 @@ def _zigzag(data: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
 @compiled
 def parse_records(
     data: Bytes,
+    starts: Numbers,
     sizes: Numbers,
     counts: Numbers,
     first: Numbers,
@@ -47,16 +48,16 @@ def parse_records(
     """Find every record's value; says what is wrong, or ``FINE``.
 
     Args:
-        data: the records of several batches, one batch behind the other.
-        sizes, counts: bytes and records of each batch.
+        data: bytes, among them the records of several batches.
+        starts, sizes, counts: where each batch's records begin; how many bytes they have, and how many they are.
         first, behind: of each batch, its base offset and the one after its last.
         begins, ends: filled in: where each value lies.
         offsets: filled in.
         delta_ms: filled in: each record's timestamp less its batch's.
     """
-    place, stop, number = 0, 0, 0
+    number = 0
     for batch in range(len(sizes)):
-        stop += sizes[batch]
+        place, stop = starts[batch], starts[batch] + sizes[batch]
         for _ in range(counts[batch]):
             if place >= stop:
                 return TOO_SHORT

@@ -33,6 +33,7 @@ class RawBatch:
 
     Attributes:
         raw: all of it.
+        place: where it stands in what was fetched.
         base_offset, next_offset: the offset of its first record, and the one after its last.
         leader_epoch: of the partition's leader that took it.
         magic: the message format; the fields below count for format 2 only.
@@ -42,6 +43,7 @@ class RawBatch:
     """
 
     raw: memoryview
+    place: int
     base_offset: int
     next_offset: int
     leader_epoch: int
@@ -50,6 +52,11 @@ class RawBatch:
     base_ms: int
     max_ms: int
     count: int
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its records have to be made of its bytes; else they lie among them."""
+        return bool(self.attributes & _CODEC)
 
     @property
     def is_control(self) -> bool:
@@ -82,24 +89,29 @@ def batches(data: bytes | memoryview) -> Iterator[RawBatch]:
             raise MalformedError(f"a batch of {length} bytes")
         if end > len(view):
             return
-        yield _raw(view[place:end])
+        yield _raw(view[place:end], place)
         place = end
 
 
-def _raw(view: memoryview) -> RawBatch:
+def _raw(view: memoryview, place: int) -> RawBatch:
     if len(view) < _LENGTH.size + 5:
         raise MalformedError(f"a batch of {len(view)} bytes")
     magic = view[_LENGTH.size + 4]
     if magic != MAGIC:
-        return RawBatch(view, _LENGTH.unpack_from(view)[0], -1, -1, magic, 0, -1, -1, 0)
+        return RawBatch(view, place, _LENGTH.unpack_from(view)[0], -1, -1, magic, 0, -1, -1, 0)
     if len(view) < _HEADER.size:
         raise MalformedError(f"a batch of {len(view)} bytes")
     base, _, epoch, _, _, attributes, last_delta, base_ms, max_ms, _, _, _, count = _HEADER.unpack_from(view)
-    return RawBatch(view, base, base + last_delta + 1, epoch, magic, attributes, base_ms, max_ms, count)
+    return RawBatch(view, place, base, base + last_delta + 1, epoch, magic, attributes, base_ms, max_ms, count)
 
 
 def records_of(
-    partition: int, group: Sequence[RawBatch], payloads: Sequence[bytes | memoryview], *, now_ms: int
+    partition: int,
+    group: Sequence[RawBatch],
+    payloads: Sequence[bytes | memoryview],
+    *,
+    now_ms: int,
+    within: bytes | memoryview | None = None,
 ) -> RecordBatch:
     """The records of batches that follow each other.
 
@@ -108,20 +120,26 @@ def records_of(
         group: the batches, of format 2.
         payloads: what :meth:`RawBatch.payload` gave for each.
         now_ms: the arrival of records without a timestamp, in milliseconds since the epoch.
+        within: what was fetched, if no batch is compressed: the records stay where they lie in it.
 
     Raises:
         MalformedError: a record does not fit its batch.
     """
-    data = _array(payloads[0] if len(payloads) == 1 else b"".join(payloads))
     counts = np.array([batch.count for batch in group], dtype=np.int64)
     sizes = np.array([len(payload) for payload in payloads], dtype=np.int64)
+    if within is not None:
+        data = _array(within)
+        starts = np.array([batch.place + _HEADER.size for batch in group], dtype=np.int64)
+    else:
+        data = _array(payloads[0] if len(payloads) == 1 else b"".join(payloads))
+        starts = np.cumsum(sizes) - sizes
     if (counts < 0).any() or (counts > sizes // _LEAST_RECORD).any():
         raise MalformedError(f"{int(counts.max())} records in {int(sizes.sum())} bytes")
     columns = np.empty((4, int(counts.sum())), dtype=np.int64)
     begins, ends, offsets, delta_ms = columns
     first = np.array([batch.base_offset for batch in group], dtype=np.int64)
     behind = np.array([batch.next_offset for batch in group], dtype=np.int64)
-    fault = parse_records(data, sizes, counts, first, behind, begins, ends, offsets, delta_ms)
+    fault = parse_records(data, starts, sizes, counts, first, behind, begins, ends, offsets, delta_ms)
     if fault == TOO_SHORT:
         raise MalformedError("its records end too early")
     if fault == TOO_LONG:
@@ -185,4 +203,4 @@ def _spread(numbers: Sequence[int], counts: Numbers) -> Numbers:
 def warm() -> None:
     """Compile what reads records, if it is not compiled yet."""
     none = np.zeros(0, dtype=np.int64)
-    parse_records(_array(b""), none, none, none, none, none, none, none, none)
+    parse_records(_array(b""), none, none, none, none, none, none, none, none, none)

@@ -91,6 +91,12 @@ def theirs(raw: bytes, offset: int) -> tuple[list[tuple[int, int, int, bytes]], 
     return said, part.next_fetch_offset
 
 
+def test_whole_batches_below_the_offset_are_left_out() -> None:
+    """A broker begins with the batch that holds it; whatever comes before it, in bytes of its own or not, is not read again."""
+    raw = small(1000, b"a") + small(1001, b"b", codec=3) + small(1002, b"c", b"d") + small(1004, b"e", codec=4)
+    assert [value for *_, value in told(taken(partition(raw, 1003)))] == [b"d", b"e"]
+
+
 @settings(deadline=None)  # compiled code is loaded by the first example
 @given(sets, st.integers(0, 30), st.integers(0, 200), st.sampled_from([1, 300, 1 << 22]))
 def test_the_same_records_as_kafka_python_reads(
