@@ -23,7 +23,8 @@ LONGEST = (
     "test_no_cards_in_storage",
     "test_drill",
     "test_operating",
-    "test_kafka_feed",
+    "test_kafka_group",
+    "test_kafka_reading",
     "test_blocklog",
     "test_metrics_to_clickhouse",
 )
