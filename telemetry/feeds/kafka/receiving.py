@@ -147,11 +147,14 @@ def _unfinished(self: Any) -> Answer | None:
 
 
 def _wake_at(self: Any, lacks: int) -> None:
-    """Have the kernel wake us for no less than half a megabyte, or what an answer lacks. The end of a connection wakes always.
+    """Have the kernel wake us for no less than two megabytes, or what an answer lacks. The end of a connection wakes always.
 
-    Not with TLS: part of what the answer lacks may have left the socket already.
+    Not with TLS: part of what the answer lacks may have left the socket already. And never for more than a quarter of what the
+    socket has room for: kernels before Linux 4.18 would wait for what the sender is not let send.
     """
-    wanted = 1 if isinstance(self._sock, ssl.SSLSocket) else min(max(lacks, 1), _WAKE_AT)
+    wanted = 1
+    if lacks and not isinstance(self._sock, ssl.SSLSocket):
+        wanted = max(1, min(lacks, _WAKE_AT, self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 4))
     if wanted != getattr(self, "_edgepath_wake_at", 1):
         self._edgepath_wake_at = wanted
         with suppress(OSError):  # not known to every system; then it wakes us more often

@@ -150,6 +150,7 @@ def test_the_kernel_wakes_for_much_of_an_answer_and_for_its_end() -> None:
         ours = socket.create_connection(server.getsockname())
         theirs, _ = server.accept()
     with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ours.setblocking(False)
         transport, connection = KafkaTCPTransport(None, ours), Reading()
@@ -177,6 +178,26 @@ def test_the_kernel_wakes_for_much_of_an_answer_and_for_its_end() -> None:
         theirs.close()
         assert readable(ours, 5)
         assert isinstance(transport._sock_recv()[1], errors.KafkaConnectionError)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_socket_with_little_room_wakes_before_it_is_full() -> None:
+    """Of a large answer no more is waited for than fits: a kernel may not know better."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+        ours.setblocking(False)
+        transport, connection = KafkaTCPTransport(None, ours), Reading()
+        transport.set_protocol(connection)
+        theirs.sendall((5_000_000).to_bytes(4) + b"x")
+        for _ in range(2):
+            assert readable(ours, 5)
+            assert read(transport, connection) == []
+            theirs.sendall(b"y" * 10)
+        room = ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert 1 < ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) <= room // 4
 
 
 def readable(sock: socket.socket, seconds: float) -> bool:
