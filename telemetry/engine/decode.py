@@ -136,7 +136,6 @@ class Decoder:
         state: NDArray[np.int8],
         invalid: Numbers,
     ) -> int:
-        known, fresh = self._known, self._fresh
         self._own["seen"] = self._resource["seen"] = -1
         return int(
             scan(
@@ -151,13 +150,8 @@ class Decoder:
                 self._resource,
                 self._of_span,
                 self._of_resource,
-                known.slots,
-                known.entries,
-                known.arena,
-                fresh.slots,
-                fresh.entries,
-                fresh.side,
-                fresh.counts,
+                self._known.strings,
+                self._fresh.strings,
                 spans,
                 span_ends,
                 state,

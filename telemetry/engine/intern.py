@@ -4,7 +4,7 @@ A raw string has a *kind*: how it is cleaned (``telemetry.domain.normalize``). W
 batch; Python cleans it, and the table knows it from then on.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,23 @@ LAST_PATH_CODE: Final = 4
 COUNTS: Final = 5
 _MOST: Final = 1 << 16
 _ARENA: Final = 1 << 24
+
+
+class KnownStrings(NamedTuple):
+    """What compiled code gets of :class:`Known`."""
+
+    slots: Slots
+    entries: Entries
+    arena: Bytes
+
+
+class FreshStrings(NamedTuple):
+    """What compiled code gets of :class:`Fresh`, to be filled in."""
+
+    slots: Slots
+    entries: Entries
+    side: Bytes
+    counts: NDArray[np.int64]
 
 
 @inlined
@@ -78,6 +95,11 @@ class Known:
         self.arena: Bytes = np.zeros(1 << 16, dtype=np.uint8)
         self.count = 0
         self._used = 0
+
+    @property
+    def strings(self) -> KnownStrings:
+        """For compiled code, until something is added."""
+        return KnownStrings(self.slots, self.entries, self.arena)
 
     def forget(self) -> None:
         """Know nothing any more: codes have changed, or there is no room."""
@@ -139,6 +161,11 @@ class Fresh:
         self.entries: Entries = np.zeros(most, dtype=ENTRY)
         self.side: Bytes = np.zeros(64 * most, dtype=np.uint8)
         self.counts: NDArray[np.int64] = np.zeros(COUNTS, dtype=np.int64)
+
+    @property
+    def strings(self) -> FreshStrings:
+        """For compiled code."""
+        return FreshStrings(self.slots, self.entries, self.side, self.counts)
 
     def clear(self) -> None:
         """Ready for the next batch."""

@@ -19,8 +19,8 @@ from telemetry.engine.intern import (
     LAST_PATH_CODE,
     LAST_PATH_SIZE,
     SIDE_BYTES,
-    Entries,
-    Slots,
+    FreshStrings,
+    KnownStrings,
     find,
     hash_of,
     put,
@@ -105,13 +105,8 @@ def scan(
     resource: Found,
     of_span: NDArray[np.int64],
     of_resource: NDArray[np.int64],
-    known_slots: Slots,
-    known_entries: Entries,
-    known_arena: Bytes,
-    fresh_slots: Slots,
-    fresh_entries: Entries,
-    side: Bytes,
-    fresh_counts: NDArray[np.int64],
+    known: KnownStrings,
+    fresh: FreshStrings,
     spans: SpanArray,
     span_ends: NDArray[np.int64],
     state: NDArray[np.int8],
@@ -126,8 +121,8 @@ def scan(
         table, numbers: of :func:`telemetry.engine.attributes.name_table`.
         own, resource: room for the attributes of a span and of a resource.
         of_span, of_resource: room for ``FIELDS`` codes each.
-        known_slots, known_entries, known_arena: strings that are known.
-        fresh_slots, fresh_entries, side, fresh_counts: room for those that are not; their codes in ``spans`` are -1 - entry.
+        known: strings that are known.
+        fresh: room for those that are not; their codes in ``spans`` are -1 - entry.
         spans: room for one span each ``SMALLEST_SPAN`` bytes, and one more.
         span_ends: for each record, where its spans end.
         state: for each record ``GOOD`` or ``MALFORMED``.
@@ -164,12 +159,8 @@ def scan(
                 resource,
                 mine,
                 _OF_RESOURCE,
-                known_slots,
-                known_entries,
-                known_arena,
-                fresh_slots,
-                fresh_entries,
-                fresh_counts,
+                known,
+                fresh,
                 of_resource,
             ):
                 return FULL
@@ -220,12 +211,8 @@ def scan(
                         own,
                         lists,
                         _OWN,
-                        known_slots,
-                        known_entries,
-                        known_arena,
-                        fresh_slots,
-                        fresh_entries,
-                        fresh_counts,
+                        known,
+                        fresh,
                         of_span,
                     ):
                         return FULL
@@ -242,13 +229,8 @@ def scan(
                             data,
                             own,
                             lists,
-                            known_slots,
-                            known_entries,
-                            known_arena,
-                            fresh_slots,
-                            fresh_entries,
-                            side,
-                            fresh_counts,
+                            known,
+                            fresh,
                         )
                         if not fine:
                             return FULL
@@ -417,12 +399,8 @@ def _codes(
     found: Found,
     lists: Int,
     fields: NDArray[np.int64],
-    known_slots: Slots,
-    known_entries: Entries,
-    known_arena: Bytes,
-    fresh_slots: Slots,
-    fresh_entries: Entries,
-    fresh_counts: NDArray[np.int64],
+    known: KnownStrings,
+    fresh: FreshStrings,
     out: NDArray[np.int64],
 ) -> Bool:
     """The code, or -1 - entry, of each of ``fields``; False if the fresh strings have no room."""
@@ -434,17 +412,17 @@ def _codes(
             continue
         end = min(end, begin + LOOKED_AT)
         hashed = hash_of(data, begin, end, kind)
-        entry = find(known_slots, known_entries, known_arena, data, begin, end, kind, hashed)
+        entry = find(known.slots, known.entries, known.arena, data, begin, end, kind, hashed)
         if entry >= 0:
-            out[field] = known_entries[entry]["code"]
+            out[field] = known.entries[entry]["code"]
             continue
-        entry = find(fresh_slots, fresh_entries, data, data, begin, end, kind, hashed)
+        entry = find(fresh.slots, fresh.entries, data, data, begin, end, kind, hashed)
         if entry < 0:
-            number = fresh_counts[ENTRIES]
-            if number == len(fresh_entries):
+            number = fresh.counts[ENTRIES]
+            if number == len(fresh.entries):
                 return False
-            put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
-            fresh_counts[ENTRIES] += 1
+            put(fresh.slots, fresh.entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
+            fresh.counts[ENTRIES] += 1
             entry = number
         out[field] = -1 - entry
     return True
@@ -455,28 +433,21 @@ def _path_code(
     data: Bytes,
     found: Found,
     lists: Int,
-    known_slots: Slots,
-    known_entries: Entries,
-    known_arena: Bytes,
-    fresh_slots: Slots,
-    fresh_entries: Entries,
-    side: Bytes,
-    fresh_counts: NDArray[np.int64],
+    known: KnownStrings,
+    fresh: FreshStrings,
 ) -> tuple[Bool, Int]:
     """(whether there was room, code or -1 - entry) of the path. The two spans of a proxy have the same, one after the other."""
     begin, end = text_of(found, wanted.URL, lists)
     if begin == end:
         return True, np.int64(0)
     size = end - begin
-    if fresh_counts[LAST_PATH_SIZE] == size and same_bytes(data, fresh_counts[LAST_PATH], data, begin, size):
-        return True, fresh_counts[LAST_PATH_CODE]
-    fine, code = _code_of_path(
-        data, begin, end, known_slots, known_entries, known_arena, fresh_slots, fresh_entries, side, fresh_counts
-    )
+    if fresh.counts[LAST_PATH_SIZE] == size and same_bytes(data, fresh.counts[LAST_PATH], data, begin, size):
+        return True, fresh.counts[LAST_PATH_CODE]
+    fine, code = _code_of_path(data, begin, end, known, fresh)
     if fine:
-        fresh_counts[LAST_PATH] = begin
-        fresh_counts[LAST_PATH_SIZE] = size
-        fresh_counts[LAST_PATH_CODE] = code
+        fresh.counts[LAST_PATH] = begin
+        fresh.counts[LAST_PATH_SIZE] = size
+        fresh.counts[LAST_PATH_CODE] = code
     return fine, code
 
 
@@ -485,20 +456,15 @@ def _code_of_path(
     data: Bytes,
     begin: Int,
     end: Int,
-    known_slots: Slots,
-    known_entries: Entries,
-    known_arena: Bytes,
-    fresh_slots: Slots,
-    fresh_entries: Entries,
-    side: Bytes,
-    fresh_counts: NDArray[np.int64],
+    known: KnownStrings,
+    fresh: FreshStrings,
 ) -> tuple[Bool, Int]:
     """The same for a path that is there; it is cleaned here unless it is unusual, for most differ."""
-    used = fresh_counts[SIDE_BYTES]
-    if used + _ROOM_FOR_PATH > len(side):
+    used = fresh.counts[SIDE_BYTES]
+    if used + _ROOM_FOR_PATH > len(fresh.side):
         return False, np.int64(0)
-    arena, kind = side, CLEAN_PATH
-    stop = path_into(data, begin, end, side, used)
+    arena, kind = fresh.side, CLEAN_PATH
+    stop = path_into(data, begin, end, fresh.side, used)
     if stop == used:
         return True, np.int64(0)
     if stop == UNUSUAL:
@@ -507,16 +473,16 @@ def _code_of_path(
     else:
         begin, end = used, stop
     hashed = hash_of(arena, begin, end, kind)
-    entry = find(known_slots, known_entries, known_arena, arena, begin, end, kind, hashed)
+    entry = find(known.slots, known.entries, known.arena, arena, begin, end, kind, hashed)
     if entry >= 0:
-        return True, np.int64(known_entries[entry]["code"])
-    entry = find(fresh_slots, fresh_entries, arena, arena, begin, end, kind, hashed)
+        return True, np.int64(known.entries[entry]["code"])
+    entry = find(fresh.slots, fresh.entries, arena, arena, begin, end, kind, hashed)
     if entry >= 0:
         return True, -1 - entry
-    number = fresh_counts[ENTRIES]
-    if number == len(fresh_entries):
+    number = fresh.counts[ENTRIES]
+    if number == len(fresh.entries):
         return False, np.int64(0)
-    put(fresh_slots, fresh_entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
-    fresh_counts[ENTRIES] += 1
-    fresh_counts[SIDE_BYTES] = stop
+    put(fresh.slots, fresh.entries, number, -1 - entry, hashed, begin, end - begin, kind, 0)
+    fresh.counts[ENTRIES] += 1
+    fresh.counts[SIDE_BYTES] = stop
     return True, -1 - number
