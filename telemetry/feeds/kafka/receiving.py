@@ -1,9 +1,8 @@
 """kafka-python's way from the socket to an answer's bytes, replaced by one without detours.
 
 kafka-python 3 receives 4096 bytes a system call, joins them, copies them into the answer's buffer, and copies the records
-out of it twice: that is more than half of what a fetch costs. Here a large answer is received where it stays, its records
-are a view of it, and the kernel wakes us for much of it at a time. A release that does it in another way is noticed by
-:func:`install`, and left as it is.
+out of it twice: that is more than half of what a fetch costs. Here a large answer is received where it stays, and its records
+are a view of it. A release that does it in another way is noticed by :func:`install`, and left as it is.
 """
 
 import inspect
@@ -11,7 +10,6 @@ import logging
 import selectors
 import socket
 import ssl
-from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +21,6 @@ from kafka.protocol.schemas.fields import codecs
 _log: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 64 * 1024
 _LARGE: Final = 16 * 1024
-_WAKE_AT: Final = 2 * 1024 * 1024
 _THEIR_EMIT: Final = codecs.Bytes.emit_decode_from
 _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -127,7 +124,7 @@ def _receive(self: Any) -> tuple[bytes | memoryview, Exception | None]:
                 return _ended(self, room[:size])
             size += came
     except _NOT_NOW:
-        _wake_at(self, answer.lacks if answer is not None else 0)
+        pass
     except Exception as error:  # noqa: BLE001 - whatever it is, the connection is done with
         _log.exception("%s: cannot receive", self)
         return room[:size], errors.KafkaConnectionError(error)
@@ -144,18 +141,3 @@ def _unfinished(self: Any) -> Answer | None:
     reading = getattr(self._protocol, "parser", None)
     answer = getattr(reading, "_rbuffer", None) if getattr(reading, "_receiving", False) else None
     return answer if isinstance(answer, Answer) and answer.lacks >= _LARGE else None
-
-
-def _wake_at(self: Any, lacks: int) -> None:
-    """Have the kernel wake us for no less than two megabytes, or what an answer lacks. The end of a connection wakes always.
-
-    Not with TLS: part of what the answer lacks may have left the socket already. And never for more than a quarter of what the
-    socket has room for: kernels before Linux 4.18 would wait for what the sender is not let send.
-    """
-    wanted = 1
-    if lacks and not isinstance(self._sock, ssl.SSLSocket):
-        wanted = max(1, min(lacks, _WAKE_AT, self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 4))
-    if wanted != getattr(self, "_edgepath_wake_at", 1):
-        self._edgepath_wake_at = wanted
-        with suppress(OSError):  # not known to every system; then it wakes us more often
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
