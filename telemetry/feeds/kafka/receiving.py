@@ -20,6 +20,7 @@ from kafka.protocol.schemas.fields import codecs
 
 _log: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 64 * 1024
+_TLS_RECORD: Final = 16 * 1024  # RFC 8446, section 5.1: the most that one holds
 _LARGE: Final = 16 * 1024
 _THEIR_EMIT: Final = codecs.Bytes.emit_decode_from
 _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -111,14 +112,16 @@ def _receive(self: Any) -> tuple[bytes | memoryview, Exception | None]:
     """What has come but for what went into an answer at once, good until the next call; and what is wrong."""
     room = getattr(self, "_edgepath_room", None)
     if room is None:
-        room = self._edgepath_room = memoryview(bytearray(_AT_ONCE))
+        room = self._edgepath_room = memoryview(bytearray(_AT_ONCE + _TLS_RECORD))
     answer = _unfinished(self)
     size = 0
     try:
         while answer is not None and answer.lacks:
             if not answer.receive(self._sock):
                 return _ended(self, room[:0])
-        while size < len(room):
+        # With TLS a receive gives at most one record. There is room for a whole one each time: what would be left of it lies in
+        # OpenSSL, and nothing would wake us for it.
+        while size < _AT_ONCE:
             came = self._sock.recv_into(room[size:])
             if not came:
                 return _ended(self, room[:size])

@@ -2,6 +2,7 @@
 
 import selectors
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -72,10 +73,44 @@ def test_no_more_than_the_room_at_once(
 ) -> None:
     """The rest comes with the next call, from the beginning of the room again."""
     monkeypatch.setattr(receiving, "_AT_ONCE", 10)
+    monkeypatch.setattr(receiving, "_TLS_RECORD", 2)
     transport, other = pair
-    other.sendall(b"0123456789abc")
-    assert bytes(transport._sock_recv()[0]) == b"0123456789"
-    assert bytes(transport._sock_recv()[0]) == b"abc"
+    other.sendall(b"0123456789abcde")
+    assert bytes(transport._sock_recv()[0]) == b"0123456789ab"
+    assert bytes(transport._sock_recv()[0]) == b"cde"
+
+
+class Tls:
+    """A socket that gives at most one record a call, and keeps to itself what the caller had no room for, as OpenSSL does."""
+
+    def __init__(self, records: list[bytes]) -> None:
+        self.records = records
+        self.pending = b""
+
+    def recv_into(self, room: memoryview) -> int:
+        """As ``ssl.SSLSocket.recv_into`` of a socket that does not block."""
+        if not self.pending and not self.records:
+            raise ssl.SSLWantReadError
+        self.pending = self.pending or self.records.pop(0)
+        given = min(len(room), len(self.pending))
+        room[:given] = self.pending[:given]
+        self.pending = self.pending[given:]
+        return given
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("size", [16_384, 16_000, 5_000, 7])
+def test_nothing_of_a_tls_record_is_left_behind(size: int) -> None:
+    """No selector knows of it. In a large answer, too, and behind its end."""
+    stream = (200_000).to_bytes(4) + bytes(200_000) + (3).to_bytes(4) + b"end"
+    sock = Tls([stream[at : at + size] for at in range(0, len(stream), size)])
+    transport, connection = KafkaSSLTransport.__new__(KafkaSSLTransport), Reading()
+    transport._sock, transport._protocol = sock, connection
+    found: list[bytes] = []
+    while sock.records:
+        found += read(transport, connection)
+        assert sock.pending == b""
+    assert found == [bytes(200_000), b"end"]
 
 
 @pytest.mark.parametrize("size", [0, 5, 100_000])
