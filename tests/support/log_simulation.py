@@ -223,10 +223,11 @@ class Replay:
     """``LogTables`` that give the answers of a script, and raise :class:`Pending` at its end.
 
     The protocol is plain code that calls and waits. To stop it at every call, it is run again from its beginning with the
-    answers that it got so far.
+    answers that it got so far. ``process`` names whose calls these are; the protocol itself does not know it.
     """
 
-    def __init__(self, script: list[object], topic: str = "t") -> None:
+    def __init__(self, script: list[object], process: str = "", topic: str = "t") -> None:
+        self.process = process
         self._script: Iterator[object] = iter(list(script))
         self._topic = topic
 

@@ -26,6 +26,7 @@ class Writer:
 
     Attributes:
         partition: which.
+        process: names the process; no other one ever has this name.
         lease: what it got by its last take-over.
         block: what it has to append; None if it has nothing.
         busy: what it is doing: "", "take over" or "append".
@@ -33,6 +34,7 @@ class Writer:
     """
 
     partition: int
+    process: str
     log: BlockLog
     lease: Lease | None = None
     block: Block | None = None
@@ -46,7 +48,7 @@ class World:
     """A server, its writers, what is in flight, and what was promised to whom."""
 
     def __init__(
-        self, replay: Callable[[list[object]], LogTables] = Replay, log: Callable[..., BlockLog] = BlockLog
+        self, replay: Callable[[list[object], str], LogTables] = Replay, log: Callable[..., BlockLog] = BlockLog
     ) -> None:
         self.server = Server(landed=self._landed)
         self.flying: list[Statement] = []
@@ -57,12 +59,13 @@ class World:
         self.expired: set[int] = set()  # ids whose rows of the log are gone
         self.logged: dict[int, Row] = {}
         self._replay, self._log = replay, log
-        self._numbers = itertools.count(1)
+        self._numbers, self._processes = itertools.count(1), itertools.count(1)
         self._torn = 0
 
     def new_writer(self, partition: int) -> Writer:
         """A process that knows nothing."""
-        return Writer(partition, self._log(self._replay([])))
+        process = f"p{next(self._processes)}"
+        return Writer(partition, process, self._log(self._replay([], process)))
 
     def begin(self, writer: Writer, *feeds: str) -> None:
         """Take over if it has no lease; else append the block that it has, or a new one of rows that feed these tables."""
@@ -83,7 +86,7 @@ class World:
     def pending(self, writer: Writer) -> Request | None:
         """What the writer waits for; None if it is done (then its state is what came of it)."""
         log = writer.log
-        log._tables = self._replay(writer.script)
+        log._tables = self._replay(writer.script, writer.process)
         log._tried, log.stale_takeovers = dict(writer.before[0]), writer.before[1]
         log._new_writer = lambda: writer.name
         try:

@@ -80,7 +80,7 @@ class NoDriveToken(Replay):
 
     def _ask(self, request: Request) -> object:
         if request.name == "drive":
-            request = replace(request, token=f"{request.token} {id(self)}")
+            request = replace(request, token=f"{request.token} {self.process}")
         return super()._ask(request)
 
 
@@ -89,7 +89,7 @@ class NoMendToken(Replay):
 
     def _ask(self, request: Request) -> object:
         if request.name == "mend":
-            request = replace(request, token=f"{request.token} {id(self)}")
+            request = replace(request, token=f"{request.token} {self.process}")
         return super()._ask(request)
 
 
@@ -170,7 +170,9 @@ class OneName(BlockLog):
     """A process keeps its name over its take-overs."""
 
     def take_over(self, partition: int) -> Lease:
-        self._new_writer = lambda: str(id(self))
+        tables = self._tables
+        assert isinstance(tables, Replay)
+        self._new_writer = lambda: tables.process
         return super().take_over(partition)
 
 
