@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from telemetry.store.base import Store
-from telemetry.store.tables import PATH_LOG, REQUEST_PATHS, stored_columns
+from telemetry.store.tables import PATH_FEED, PATH_LOG, REQUEST_PATHS, stored_columns
 from tests.bench import servers
 from tests.bench.consuming import Setup, Took, consuming
 from tests.bench.load import Load
@@ -47,14 +47,13 @@ def _costs(name: str, took: Took) -> dict[str, Series]:
 def _copied(source: Setup, times: int) -> Callable[[Store, str], int]:
     """Fills tables with copies of what ``source`` has stored: two days old, under other trace ids, in blocks of their own.
 
-    The roll-ups follow by their views.
+    Paths go through the feed, as a consumer's do: the roll-ups follow.
     """
     database = source.store.query("SELECT currentDatabase()").scalar()
 
     def fill(store: Store, topic: str) -> int:
-        for nth, (table, where) in itertools.product(
-            range(times), ((PATH_LOG, "WHERE kind = 'path'"), (REQUEST_PATHS, ""))
-        ):
+        copied = ((PATH_LOG, PATH_LOG, "WHERE kind = 'path'"), (REQUEST_PATHS, PATH_FEED, ""))
+        for nth, (table, to, where) in itertools.product(range(times), copied):
             other = {
                 "trace_id": f"MD5(concat(trace_id, '{nth}'))",
                 "topic": f"'{topic}'",
@@ -68,7 +67,7 @@ def _copied(source: Setup, times: int) -> Callable[[Store, str], int]:
             columns = ", ".join(f"`{name}`" for name in names)
             values = ", ".join(other.get(name, f"`{name}`") for name in names)
             store.insert_select(
-                table,
+                to,
                 names,
                 f"SELECT {values} FROM (SELECT {columns} FROM {database}.{table} {where} LIMIT {_PATHS})",
                 token=f"history/{table}/{nth}",
