@@ -1,19 +1,34 @@
 """Which traces were emitted lately, in which block, and the last record that contributed to each."""
 
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.compiled import Int, compiled, inlined
+from telemetry.compiled import Bool, Int, compiled, inlined
 
-ENTRY: Final = np.dtype(
-    [("key", np.uint64), ("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)],
-    align=True,
+ENTRY: Final = np.dtype([("key", np.uint64), ("further", np.int32), ("group", np.int32)], align=True)
+"""An emitted trace; ``key`` 0 is an empty place. Its last record is so many ``further`` than its group's."""
+
+GROUP: Final = np.dtype(
+    [("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)], align=True
 )
-"""An emitted trace; ``key`` 0 is an empty place, ``when`` in seconds."""
+"""What traces have in common that were emitted together; ``when`` in seconds. ``partition`` is -1 if they are forgotten."""
 
-_SMALLEST: Final = 1 << 12
+_FURTHEST: Final = (1 << 31) - 1
+_SMALL: Final = 1 << 17
+_GROUPS: Final = 1 << 10
+_FILLED: Final = 0.7
+"""No more of a table's places are taken: fewer would be memory, more would be long ways to an empty place."""
+_SPARE: Final = 1 / 16
+"""So much of a table is free when places were made, or they would have to be made again at once."""
+
+
+class EmittedTable(NamedTuple):
+    """What compiled code gets of :class:`Emitted`."""
+
+    entries: NDArray[np.void]
+    groups: NDArray[np.void]
 
 
 @inlined
@@ -26,28 +41,60 @@ def key_of(high: Int, low: Int, partition: Int) -> Int:
 
 
 @inlined
-def place_of(table: Any, key: Int) -> Int:
-    """Where ``key`` stands in ``table``, or the empty place where it belongs."""
-    mask = np.uint64(len(table) - 1)
-    place = key & mask
-    while table[place]["key"] != 0 and table[place]["key"] != key:
-        place = (place + np.uint64(1)) & mask
-    return np.int64(place)
+def _place_of(entries: NDArray[np.void], key: Int) -> Int:
+    """Where ``key`` stands, or the empty place where it belongs."""
+    size = len(entries)
+    place: Int = np.int64(((key >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32))
+    while entries[place]["key"] != 0 and entries[place]["key"] != key:
+        place += 1
+        if place == size:
+            place = 0
+    return place
+
+
+@inlined
+def find(table: EmittedTable, key: Int) -> Int:
+    """The number of a trace's entry; -1 if it is not remembered."""
+    place = _place_of(table.entries, key)
+    entry = table.entries[place]
+    if entry["key"] == 0 or table.groups[entry["group"]]["partition"] < 0:
+        return np.int64(-1)
+    return place
+
+
+@inlined
+def last_offset(table: EmittedTable, at: Int) -> Int:
+    """The offset of the last record that contributed to the trace with entry ``at``.
+
+    Where that is too far from its group's: an offset before it. A replay is then taken for late, and folded.
+    """
+    further = np.int64(table.entries[at]["further"])
+    return np.int64(0) if further < -_FURTHEST else table.groups[table.entries[at]["group"]]["offset"] + further
+
+
+@inlined
+def block_of(table: EmittedTable, at: Int) -> Int:
+    """The block of the newest version of the trace with entry ``at``."""
+    return table.groups[table.entries[at]["group"]]["block"]
 
 
 class Emitted:
-    """Remembers emitted traces of all partitions for a while, and not more of them than fit."""
+    """Remembers emitted traces of all partitions for a while, and not more of them than fit.
+
+    The table has two sizes: a small one, and, as soon as that does not do, all that it ever may have, so that the memory of a
+    busy consumer does not grow for as long as traces are remembered. A trace that fits takes 23 bytes, free places included.
+    """
 
     def __init__(self, remember_ms: int, most: int) -> None:
         """Remember each trace for ``remember_ms``, but at most about ``most`` of them: then the oldest go."""
         self._remember = max(1, remember_ms // 1000)
-        self._most = most
-        self._count = 0
+        self._full = int(most / _FILLED) + 1
+        self._count = 0  # places taken, those of forgotten partitions among them
+        self._groups = 0
         self._newest = 0
-        self._swept = 0
         self.forgotten_before = 0
         """Traces emitted before this second may have been forgotten."""
-        self.table: NDArray[np.void] = np.zeros(_SMALLEST, dtype=ENTRY)
+        self.table = EmittedTable(np.zeros(min(_SMALL, self._full), dtype=ENTRY), np.zeros(_GROUPS, dtype=GROUP))
 
     def __len__(self) -> int:
         return self._count
@@ -64,58 +111,113 @@ class Emitted:
         """Remember traces: the last record that contributed, and the block they are in."""
         if not len(high):
             return
-        now = now_ms // 1000
-        self._newest = max(self._newest, now)
-        if 2 * (self._count + len(high)) > len(self.table):
-            self._make_room(len(high))
-        self._count += int(_add(self.table, high, low, partition, offsets, blocks, self._newest))
+        self._newest = max(self._newest, now_ms // 1000)
+        different, firsts, which = np.unique(blocks, return_index=True, return_inverse=True)
+        if self._count + len(high) > _FILLED * len(self.table.entries) or (
+            self._groups + len(different) > len(self.table.groups)
+        ):
+            self._make_room(len(high), len(different))
+        groups = self.table.groups[self._groups : self._groups + len(different)]
+        groups["offset"], groups["block"] = offsets[firsts], different
+        groups["when"], groups["partition"] = self._newest, partition
+        self._count += int(_add(self.table, high, low, partition, offsets, which.astype(np.int64) + self._groups))
+        self._groups += len(different)
 
     def forget(self, partition: int) -> None:
-        """Forget a partition's traces: it is another's now."""
-        kept = self.table[(self.table["key"] != 0) & (self.table["partition"] != partition)]
-        self._rebuild(kept, len(kept))
+        """Forget a partition's traces: it is another's now. Their places become free when places are needed."""
+        partitions = self.table.groups["partition"]
+        partitions[partitions == partition] = -1
 
-    def _make_room(self, coming: int) -> None:
-        entries = self.table[self.table["key"] != 0]
+    def _make_room(self, coming: int, coming_groups: int) -> None:
+        groups = self.table.groups[: self._groups]
+        counts = np.zeros(self._groups, dtype=np.int64)
+        _count(self.table.entries, counts)
+        counts[groups["partition"] < 0] = 0
         oldest = self._newest - self._remember
-        kept = entries[entries["when"] >= oldest]
-        if len(kept) + coming > self._most:
+        expired = groups["when"] < oldest
+        forgotten = bool(counts[expired].any())
+        counts[expired] = 0
+        size = self._size_for(int(counts.sum()) + coming)
+        if size > self._full:
             # The newer half stays: late spans come soon or not at all.
-            middle = int(np.median(kept["when"])) + 1 if len(kept) else self._newest
-            kept = kept[kept["when"] >= middle]
-            oldest = max(oldest, middle)
-        if len(kept) < len(entries):
+            oldest = max(oldest, _middle(groups["when"], counts) + 1)
+            expired = groups["when"] < oldest
+            forgotten |= bool(counts[expired].any())
+            counts[expired] = 0
+            size = self._size_for(int(counts.sum()) + coming)
+        if forgotten:
             self.forgotten_before = max(self.forgotten_before, oldest)
-        self._rebuild(kept, len(kept) + coming)
+        kept = np.flatnonzero(counts)
+        numbers = np.full(self._groups, -1, dtype=np.int64)
+        numbers[kept] = np.arange(len(kept))
+        room = max(_GROUPS, 2 * (len(kept) + coming_groups))
+        table = EmittedTable(np.zeros(size, dtype=ENTRY), np.zeros(room, dtype=GROUP))
+        table.groups[: len(kept)] = groups[kept]
+        _move(self.table.entries, numbers, table.entries)
+        self.table, self._groups, self._count = table, len(kept), int(counts.sum())
 
-    def _rebuild(self, entries: NDArray[np.void], room: int) -> None:
-        size = _SMALLEST
-        while size < 3 * room:
-            size *= 2
-        self.table = np.zeros(size, dtype=ENTRY)
-        _copy(self.table, entries)
-        self._count = len(entries)
+    def _size_for(self, count: int) -> int:
+        """Places for so many and some to spare; a table does not become smaller again, but for one that was too large."""
+        needed = int(count / (_FILLED * (1 - _SPARE))) + 1
+        now = min(len(self.table.entries), self._full)
+        return now if needed <= now else max(needed, self._full)
+
+
+def _middle(when: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
+    """The second in which the older half of so many ends."""
+    if not counts.any():
+        return 0
+    order = np.argsort(when)
+    halfway = np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)
+    return int(when[order[halfway]])
 
 
 @compiled
-def _add(table: Any, high: Any, low: Any, partition: Int, offsets: Any, blocks: Any, now: Int) -> Int:
+def _add(
+    table: EmittedTable,
+    high: NDArray[np.uint64],
+    low: NDArray[np.uint64],
+    partition: Int,
+    offsets: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> Int:
     new = 0
     for number in range(len(high)):
         key = key_of(high[number], low[number], partition)
-        entry = table[place_of(table, key)]
+        place = _place_of(table.entries, key)
+        entry = table.entries[place]
+        offset, group = offsets[number], groups[number]
         if entry["key"] == 0:
             entry["key"] = key
-            entry["offset"] = -1
-            entry["block"] = 0
-            entry["partition"] = partition
             new += 1
-        entry["offset"] = max(entry["offset"], offsets[number])
-        entry["block"] = max(entry["block"], blocks[number])
-        entry["when"] = now
+        elif _is_live(table, place):
+            offset = max(offset, last_offset(table, place))
+            if block_of(table, place) > table.groups[group]["block"]:
+                group = np.int64(entry["group"])
+        further = offset - table.groups[group]["offset"]
+        entry["further"] = max(-_FURTHEST - 1, min(_FURTHEST, further))
+        entry["group"] = group
     return new
 
 
+@inlined
+def _is_live(table: EmittedTable, at: Int) -> Bool:
+    return table.groups[table.entries[at]["group"]]["partition"] >= 0
+
+
 @compiled
-def _copy(table: Any, entries: Any) -> None:
-    for number in range(len(entries)):
-        table[place_of(table, entries[number]["key"])] = entries[number]
+def _count(entries: NDArray[np.void], counts: NDArray[np.int64]) -> None:
+    """How many traces each group has."""
+    for at in range(len(entries)):
+        if entries[at]["key"] != 0:
+            counts[entries[at]["group"]] += 1
+
+
+@compiled
+def _move(entries: NDArray[np.void], numbers: NDArray[np.int64], to: NDArray[np.void]) -> None:
+    """Put traces into an empty table; groups get other numbers, or -1: what is in them is left out."""
+    for at in range(len(entries)):
+        if entries[at]["key"] != 0 and numbers[entries[at]["group"]] >= 0:
+            place = _place_of(to, entries[at]["key"])
+            to[place] = entries[at]
+            to[place]["group"] = numbers[entries[at]["group"]]

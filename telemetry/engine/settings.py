@@ -17,7 +17,7 @@ class EngineSettings:
         max_spans_per_trace: a trace closes when it has more (hostile or broken sender); later spans of it are late.
         remember_ms: how long an emitted trace is remembered, so that its later spans are told apart as late.
         block_spans: about so many spans are looked at for one block; what else is due waits for the next one.
-        max_remembered: no more emitted traces than this are remembered (64 bytes each).
+        max_remembered: no more emitted traces than this are remembered (23 bytes each).
         max_versions: a path is restated for late spans until it has so many versions.
         max_open_spans: when as many spans wait, no more are taken in until some close (back pressure).
         future_ms, past_ms: how far a path's start may be from its arrival; beyond it the arrival time is stored.

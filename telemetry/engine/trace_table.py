@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Int, compiled, inlined
-from telemetry.engine.emitted import key_of, place_of
+from telemetry.engine.emitted import EmittedTable, block_of, find, key_of, last_offset
 from telemetry.engine.spans import SpanArray
 
 TRACE: Final = np.dtype(
@@ -67,7 +67,7 @@ def add_spans(
     traces: Any,
     slots: NDArray[np.int32],
     counts: NDArray[np.int64],
-    emitted: Any,
+    emitted: EmittedTable,
 ) -> None:
     """Put spans into the arena, each at the end of its trace's chain; there is room for all of them."""
     slot, before_high, before_low = 0, np.uint64(0), np.uint64(0)
@@ -79,8 +79,8 @@ def add_spans(
             before_high, before_low = high, low
         at = slots[slot]
         if at == NONE:
-            entry = emitted[place_of(emitted, key_of(high, low, partition))]
-            if entry["key"] != 0 and span["offset"] <= entry["offset"]:
+            known = find(emitted, key_of(high, low, partition))
+            if known != NONE and span["offset"] <= last_offset(emitted, known):
                 counts[REPLAYED] += 1
                 continue
             at = _new_trace(traces, counts)
@@ -92,8 +92,8 @@ def add_spans(
             trace["floor"], trace["block"] = -1, 0
             trace["head"] = trace["tail"] = NONE
             trace["count"] = trace["looked_at"] = 0
-            if entry["key"] != 0:
-                trace["floor"], trace["block"] = entry["offset"], entry["block"]
+            if known != NONE:
+                trace["floor"], trace["block"] = last_offset(emitted, known), block_of(emitted, known)
                 counts[LATE] += 1
         trace = traces[at]
         if span["offset"] <= trace["floor"]:
@@ -134,14 +134,14 @@ def _new_span(chain: NDArray[np.int32], counts: NDArray[np.int64]) -> Int:
 
 
 @compiled
-def follow_blocks(traces: Any, used: Int, partition: Int, emitted: Any) -> None:
+def follow_blocks(traces: Any, used: Int, partition: Int, emitted: EmittedTable) -> None:
     """Note of late spans where the newest version of their path is by now: others may have led to one while these waited."""
     for at in range(used):
         trace = traces[at]
         if trace["count"] > 0 and trace["floor"] >= 0:
-            entry = emitted[place_of(emitted, key_of(trace["high"], trace["low"], partition))]
-            if entry["key"] != 0:
-                trace["block"] = max(trace["block"], entry["block"])
+            known = find(emitted, key_of(trace["high"], trace["low"], partition))
+            if known != NONE:
+                trace["block"] = max(trace["block"], block_of(emitted, known))
 
 
 @compiled

@@ -1,9 +1,14 @@
 """The memory of what was emitted."""
 
+from itertools import pairwise
+
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from telemetry.engine.emitted import Emitted, key_of, place_of
+from telemetry.engine import emitted as module
+from telemetry.engine.emitted import Emitted, block_of, key_of, last_offset
 
 Halves = NDArray[np.uint64]
 
@@ -24,8 +29,8 @@ def put(emitted: Emitted, low: list[int], now_ms: int, *, partition: int = 0, of
 def find(emitted: Emitted, low: int, *, high: int = 0, partition: int = 0) -> tuple[int, int] | None:
     """The last offset and the block of a trace, None if it is not remembered."""
     key = np.uint64(key_of(np.uint64(high), np.uint64(low), partition))
-    entry = emitted.table[place_of(emitted.table, key)]
-    return (int(entry["offset"]), int(entry["block"])) if entry["key"] else None
+    at = module.find(emitted.table, key)
+    return (int(last_offset(emitted.table, at)), int(block_of(emitted.table, at))) if at >= 0 else None
 
 
 def test_it_forgets_when_it_needs_the_room() -> None:
@@ -68,10 +73,89 @@ def test_partitions_are_apart() -> None:
     put(emitted, [5], 0, partition=2, offset=20)
     assert (find(emitted, 5, partition=1), find(emitted, 5, partition=2)) == ((10, 1), (20, 1))
     emitted.forget(1)
-    assert (find(emitted, 5, partition=1), find(emitted, 5, partition=2), len(emitted)) == (None, (20, 1), 1)
+    assert (find(emitted, 5, partition=1), find(emitted, 5, partition=2)) == (None, (20, 1))
+    put(emitted, [5], 0, partition=1, offset=7, block=0)
+    assert (find(emitted, 5, partition=1), find(emitted, 6, partition=1)) == ((7, 0), None)
 
 
 def test_the_key_uses_the_whole_id() -> None:
     """Traces that share a half are different ones."""
     keys = {int(key_of(np.uint64(high), np.uint64(low), 0)) for high in range(200) for low in range(200)}
     assert len(keys) == 40_000
+
+
+def test_its_memory_is_all_that_it_ever_has_as_soon_as_it_is_used_much() -> None:
+    """A consumer's memory does not grow for as long as traces are remembered."""
+    emitted = Emitted(remember_ms=900_000, most=400_000)
+    sizes = []
+    for second in range(1, 900):
+        put(emitted, [second * 1_000_000 + n for n in range(1, 1_000)], second * 1_000, block=second)
+        sizes.append(emitted.table.entries.nbytes)
+    (grown,) = (at for at, (before, after) in enumerate(pairwise(sizes), 1) if before != after)
+    assert grown < 100
+    assert sizes[-1] <= 23 * 400_000
+    assert emitted.forgotten_before > 100
+
+
+def test_what_is_added_again_and_again_takes_no_more_room() -> None:
+    """A trace that is restated for every span of its own."""
+    emitted = Emitted(600_000, 1_000)
+    for block in range(10_000):
+        put(emitted, [5], block, offset=block, block=block)
+    assert find(emitted, 5) == (9_999, 9_999)
+    assert len(emitted.table.groups) <= 2_000
+
+
+def test_offsets_that_are_far_apart() -> None:
+    """Only so much of the difference is kept; what is told is never after the record, or late spans would be dropped."""
+    offsets = [0, 1 << 40, (1 << 40) + 1, (1 << 41) + 7]
+    for first in offsets:
+        emitted = Emitted(600_000, 1_000)
+        for each in (first, *offsets):
+            put(emitted, [each + 1], 0, offset=each, block=3)
+        together = [first, *(each for each in offsets if each != first)]
+        count = len(together)
+        low = np.arange(1, count + 1).astype(np.uint64)
+        emitted.add(1, np.zeros(count, np.uint64), low, np.array(together), np.full(count, 4), 0)
+        assert all(find(emitted, each + 1) == (each, 3) for each in offsets)
+        found = [find(emitted, nth, partition=1) for nth in range(1, count + 1)]
+        assert found[0] == (first, 4)
+        for place, offset in zip(found, together, strict=True):
+            assert place is not None
+            assert 0 <= place[0] <= offset
+            assert place[0] == offset or abs(offset - first) >= 1 << 31
+
+
+ADDED = st.tuples(
+    *(st.integers(0, 2), st.lists(st.integers(1, 60), min_size=1, max_size=30, unique=True), st.integers(0, 500)),
+    *(st.integers(0, 9), st.integers(0, 40)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.integers(0, 2), ADDED), max_size=60))
+def test_it_is_a_dictionary_that_may_forget(steps: list[int | tuple[int, list[int], int, int, int]]) -> None:
+    """Whatever is told was added; nothing new and recent is forgotten, nor what was added after a partition came back lost."""
+    emitted, now = Emitted(remember_ms=60_000, most=100), 100
+    known: dict[tuple[int, int], tuple[int, int]] = {}
+    for step in steps:
+        if isinstance(step, int):
+            emitted.forget(step)
+            known = {place: value for place, value in known.items() if place[0] != step}
+            continue
+        partition, low, offset, block, passed = step
+        now += passed
+        known = {(p, trace): value for (p, trace), value in known.items() if find(emitted, trace, partition=p)}
+        put(emitted, low, now * 1_000, partition=partition, offset=offset, block=block)
+        for trace in low:
+            before = known.get((partition, trace), (0, 0))
+            merged = (max(before[0], offset), max(before[1], block))
+            found = find(emitted, trace, partition=partition)
+            # It may have been forgotten for want of room just before it was added.
+            assert found == merged or (found == (offset, block) and emitted.forgotten_before)
+            known[partition, trace] = found
+        for (p, trace), value in known.items():
+            assert find(emitted, trace, partition=p) in (value, None)
+        assert not emitted.forgotten_before or emitted.forgotten_before <= now + 1
+        if not emitted.forgotten_before:
+            assert all(find(emitted, trace, partition=p) for p, trace in known)
