@@ -12,6 +12,8 @@ from alerts.page_text import lasted
 CAUSE: Final = "unreachable"
 AFTER_SECONDS: Final = 60.0
 KEY: Final = "edgepath/~unreachable/-/-/-/page"
+_WAIT_SECONDS: Final = 1.0
+_LEFT_SECONDS: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -21,44 +23,69 @@ class Outage:
 
     Attributes:
         since: when the first of the failures was that goes on; None if the last evaluation went well.
-        told: when it was paged; None if it was not.
-        event: the page that is open, if this process sent it.
+        told: when it was paged, by us or another watcher; None if it was not.
+        ours: whether by us.
+        event: the page that is open, if this process knows it.
     """
 
     path: Path | None = None
     after_seconds: float = AFTER_SECONDS
     since: float | None = None
     told: float | None = None
+    ours: bool = True
     event: PageEvent | None = None
+    _looked: float | None = None
 
     def __post_init__(self) -> None:
         if self.path is not None and self.path.exists():
             try:
                 kept = json.loads(self.path.read_text(encoding="utf-8"))
                 self.since, self.told = float(kept["since"]), float(kept["told"])
+                self.ours = bool(kept.get("ours", True))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 _log.error("%s cannot be used (%s): an outage that goes on may page again", self.path, error)
 
-    def failed(self, now: float, reason: str, lasted_seconds: float = 0) -> PageEvent | None:
-        """An evaluation failed, or has lasted so long without an answer; the page, if it is time for it."""
+    def due(self, now: float, lasted_seconds: float = 0) -> bool:
+        """An evaluation failed, or has lasted so long without an answer; whether it is time to settle who pages that.
+
+        Time for it is again some seconds later, until the page is ours: who had told may be no more.
+        """
         since = now - lasted_seconds
         self.since = since if self.since is None else min(self.since, since)
-        if self.told is not None or now - self.since < self.after_seconds:
-            return None
-        self.told = now
-        self._keep()
-        text = f"blind for {lasted(now - self.since)}, no SLO is evaluated: {reason}"
-        self.event = blind_event("trigger", CAUSE, KEY, "page", text, now, now)
+        if (self.told is not None and self.ours) or now - self.since < self.after_seconds:
+            return False
+        pause = _WAIT_SECONDS if self.told is None else _LEFT_SECONDS
+        if self._looked is not None and 0 <= now - self._looked < pause:
+            return False
+        self._looked = now
+        return True
+
+    def open(self, now: float, reason: str, *, ours: bool) -> PageEvent:
+        """It is paged now, or was by another watcher; the page."""
+        first = self.told if not ours and self.told is not None else now
+        if self.told is None or self.ours != ours:
+            self.told, self.ours = first, ours
+            self._keep()
+        text = f"blind for {lasted(now - (self.since or now))}, no SLO is evaluated: {reason}"
+        self.event = blind_event("trigger", CAUSE, KEY, "page", text, now, first)
         return self.event
 
-    def worked(self, now: float) -> PageEvent | None:
-        """An evaluation went well; the resolve, if there was a page."""
-        told, self.since, self.told, self.event = self.told, None, None, None
+    def wait(self) -> None:
+        """Nobody pages it now."""
+        had, self.told, self.ours, self.event = self.told, None, True, None
+        if had is not None:
+            self._keep()
+
+    def worked(self, now: float) -> tuple[PageEvent | None, bool | None]:
+        """An evaluation went well; the resolve, and whether the page was ours, if there was one."""
+        told, ours = self.told, self.ours
+        self.since = self.told = self.event = self._looked = None
+        self.ours = True
         if told is None:
-            return None
+            return None, None
         self._keep()
         # Of an evaluation that began before the page: a receiver would refuse an end before its beginning.
-        return blind_event("resolve", CAUSE, KEY, "page", "SLOs are evaluated again", max(now, told), told)
+        return blind_event("resolve", CAUSE, KEY, "page", "SLOs are evaluated again", max(now, told), told), ours
 
     def _keep(self) -> None:
         if self.path is None:
@@ -68,7 +95,9 @@ class Outage:
                 self.path.unlink(missing_ok=True)
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps({"since": self.since, "told": self.told}), encoding="utf-8")
+            self.path.write_text(
+                json.dumps({"since": self.since, "told": self.told, "ours": self.ours}), encoding="utf-8"
+            )
         except OSError as error:
             _log.error("cannot write %s (%s): a restart during this outage would page again", self.path, error)
 

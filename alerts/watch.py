@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +19,28 @@ from alerts.observe import Observer, Seen
 from alerts.outage import AFTER_SECONDS, Outage, blind_event
 from alerts.outbox import Outbox
 from alerts.page import PageEvent
+from alerts.peers import Ask, Decision, Peers, Standing
 from alerts.slos.model import Slo
 from telemetry.errors import EdgepathError
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 3
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a watcher has done since its start; times in seconds since the epoch, None if not yet.
+
+    Attributes:
+        begun: when the last evaluation began; ``evaluated``: the last one that went well.
+        evaluations: begun; ``failures``: of them.
+    """
+
+    begun: float | None = None
+    evaluated: float | None = None
+    evaluations: int = 0
+    failures: int = 0
 
 
 class Watcher:
@@ -51,6 +67,7 @@ class Watcher:
         drills: bool = False,
         blind_seconds: float = AFTER_SECONDS,
         keep_events: bool = False,
+        peers: Sequence[Ask] = (),
     ) -> None:
         """Watch ``slos``.
 
@@ -68,6 +85,7 @@ class Watcher:
             drills: also watch what ``edgepath slo drill`` sends.
             blind_seconds: how long ClickHouse may be away before that is paged.
             keep_events: note pages in ``alert_events``, for budget reports.
+            peers: how to ask each of the other watchers, so that one of them tells that ClickHouse is away.
 
         Raises:
             ConfigurationError: the state file cannot be used.
@@ -88,6 +106,9 @@ class Watcher:
         outage_file = state_file.with_name(f"{state_file.stem}.outage.json") if state_file and blindness else None
         self._outage = Outage(outage_file, blind_seconds) if blindness else None
         self._outage_lock = threading.Lock()  # held until told: a resolve must not overtake its page
+        had_told = self._outage is not None and self._outage.told is not None and self._outage.ours
+        self._peers = Peers(self._memory.instance, peers, told=had_told)
+        self.work = Work()
         self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
         self._record = keep_events
@@ -110,18 +131,27 @@ class Watcher:
         Raises:
             StoreError, UnavailableError: the counts cannot be read; every alert stays as it was.
         """
+        self.work = replace(self.work, begun=now, evaluations=self.work.evaluations + 1)
         try:
             events = self._evaluate(now)
         except EdgepathError as error:
+            self.work = replace(self.work, failures=self.work.failures + 1)
             self._failed(now, str(error))
             # Receivers that forget must not: that we are blind does not end an incident.
             mine = [self._outage.event] if self._outage and self._outage.event else []
             self._outbox.refresh([*self.open_events(), *mine], now, alive=False)
             raise
+        self.work = replace(self.work, evaluated=now)
         with self._outage_lock:
-            if self._outage is not None and (well := self._outage.worked(now)) is not None:
+            well, ours = self._outage.worked(now) if self._outage is not None else (None, None)
+            if self._peers.over(ours=ours) and well is not None:
                 self._outbox.tell(well)
         return events
+
+    def standing(self, now: float) -> Standing:
+        """What other watchers are told of us when they ask. From any thread."""
+        evaluated = self.work.evaluated
+        return Standing(self._memory.instance, self._peers.stage, None if evaluated is None else now - evaluated)
 
     def waiting(self, now: float, seconds: float) -> None:
         """Hear from another thread (:mod:`alerts.lookout`) that ClickHouse has been asked for ``seconds`` and has not answered.
@@ -144,8 +174,14 @@ class Watcher:
 
     def _failed(self, now: float, reason: str, lasted_seconds: float = 0) -> None:
         with self._outage_lock:
-            page = self._outage.failed(now, reason, lasted_seconds) if self._outage else None
-            if page is not None:
+            if self._outage is None or not self._outage.due(now, lasted_seconds):
+                return
+            decision = self._peers.decide(self._outage.after_seconds)
+            if decision is Decision.WAIT:
+                self._outage.wait()
+                return
+            page = self._outage.open(now, reason, ours=decision is Decision.TELL)
+            if decision is Decision.TELL:
                 self._outbox.tell(page)
 
     def _evaluate(self, now: float) -> list[PageEvent]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from telemetry.store.base import ArrowFile
+
 NUMBERS_PER_TABLE_PARTITION: Final = 10_000
 """Tables that take blocks are partitioned by ``intDiv(block, 10000)`` (the migrations say so, too)."""
 
@@ -26,7 +28,7 @@ class Block:
     number: int
     writer: str
     columns: tuple[str, ...]
-    arrow: bytes
+    arrow: ArrowFile
     rows: int
     feeds: frozenset[str]
 

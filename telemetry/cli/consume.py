@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.addresses import address
 from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
 from telemetry.cli.kafka_options import kafka_options
@@ -118,7 +119,7 @@ def consume(
         metrics_topic=metrics_topic if metrics else "",
         metrics_group=metrics_group or "",
         session_timeout_ms=round(session_timeout * 1000),
-        observe=_address(observe),
+        observe=address(observe),
         drain_seconds=drain,
         engine=EngineSettings(
             tiers=tiers_from(tiers, tier_of),
@@ -141,16 +142,6 @@ def consume(
             say(f"stopped; {left:,} blocks could not be stored in time, and are left to who comes next", blocks=left)
         else:
             say("stopped")
-
-
-def _address(text: str) -> tuple[str, int] | None:
-    """``HOST:PORT``, or ``off``."""
-    if text == "off":
-        return None
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is no HOST:PORT such as 127.0.0.1:9464, nor 'off'", param_hint="--observe")
-    return host.strip("[]"), int(port)
 
 
 def _tell(running: "Consumption", stopping: threading.Event) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from telemetry.cli.addresses import address
 from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
 from telemetry.cli.logs import say
@@ -124,6 +125,22 @@ _ANSWER_SECONDS: Final = 60.0
     default="1m",
     help="Page when ClickHouse has not answered for so long.",
 )
+@setting(
+    "--observe",
+    default="off",
+    metavar="HOST:PORT",
+    envvar="EDGEPATH_WATCH_OBSERVE",
+    help="Prometheus metrics under /metrics, probes under /healthz and /readyz, and /peer for other watchers.",
+)
+@setting(
+    "--peer",
+    "peers",
+    metavar="URL",
+    multiple=True,
+    envvar="EDGEPATH_WATCH_PEER",
+    secret=Secret.PASSWORD,
+    help="Another watcher's --observe address, e.g. http://watch-2:9465: of those, one tells that ClickHouse is away.",
+)
 @click.option("--once", is_flag=True, help="Evaluate once, deliver, and end.")
 def watch(
     clickhouse: "ServerAddress | None",
@@ -142,11 +159,14 @@ def watch(
     share_state: bool,
     interval: float | None,
     blind_after: float,
+    observe: str,
+    peers: tuple[str, ...],
     once: bool,
 ) -> None:
     """Evaluate SLOs and page: the screen, Alertmanagers, PagerDuty, Slack, webhooks, and the SLOs' own OpenSLO targets.
 
-    Run two for high availability: they share their state in ClickHouse, and a page is sent by one of them.
+    Run two for high availability: they share their state in ClickHouse, and a page is sent by one of them. With --observe and
+    --peer they also agree who tells that ClickHouse itself is away; else each of them does.
 
     URLs and keys may hold secrets: variables (EDGEPATH_SLACK, EDGEPATH_PAGERDUTY and so on) and the settings file keep them
     off the command line.
@@ -163,7 +183,9 @@ def watch(
     from alerts.lint import lint  # noqa: PLC0415
     from alerts.lookout import lookout  # noqa: PLC0415
     from alerts.memory import TableMemory  # noqa: PLC0415
+    from alerts.peer_http import asking  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
+    from telemetry.app.watch_view import observed  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
     from telemetry.store.later import LaterStore  # noqa: PLC0415
 
@@ -190,9 +212,15 @@ def watch(
             counters=EdgeCounters(store),
             blind_seconds=blind_after,
             keep_events=True,
+            peers=[asking(url) for url in peers],
         )
         every = interval or rules.interval_seconds
-        with lookout(later.silent_seconds, watcher.waiting, blind_after, every):
+        with (
+            observed(address(observe), watcher, max(blind_after, 3 * every)) as url,
+            lookout(later.silent_seconds, watcher.waiting, blind_after, every),
+        ):
+            if url:
+                say(f"metrics, probes and /peer at {url}", url=url)
             later.open()
             if not once:
                 say(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")

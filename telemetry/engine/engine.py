@@ -12,7 +12,7 @@ from telemetry.engine.emitted import Emitted
 from telemetry.engine.open_traces import Closed, Late, OpenTraces
 from telemetry.engine.past import Past
 from telemetry.engine.restate import restate
-from telemetry.engine.rows import arrow_bytes, path_rows, with_place
+from telemetry.engine.rows import arrow_file, path_rows, with_place
 from telemetry.engine.settings import EngineSettings
 from telemetry.engine.spans import STRING_FIELDS
 from telemetry.engine.split import SplitTraces
@@ -242,7 +242,7 @@ class Engine:
                 number=state.next_block,
                 writer=state.writer,
                 columns=tuple(rows[0].column_names),
-                arrow=arrow_bytes(rows),
+                arrow=arrow_file(rows),
                 rows=sum(t.num_rows for t in rows),
                 feeds=frozenset(feeds),
             )

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from telemetry.blocklog.model import Block
-from telemetry.engine.rows import arrow_bytes, with_place
+from telemetry.engine.rows import arrow_file, with_place
 from telemetry.store.tables import METRIC_POINTS
 
 _TIME: Final = pa.timestamp("ns", tz="UTC")
@@ -151,7 +151,7 @@ def metric_block(rows: Any, *, topic: str, partition: int, number: int, writer: 
         number=number,
         writer=writer,
         columns=tuple(placed.column_names),
-        arrow=arrow_bytes([placed]),
+        arrow=arrow_file([placed]),
         rows=placed.num_rows,
         feeds=frozenset({METRIC_POINTS}) if placed.num_rows else frozenset(),
     )

@@ -14,6 +14,7 @@ from telemetry.engine.settings import EngineSettings
 from telemetry.engine.span_data import pack
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.strings import Strings
+from telemetry.store.base import ArrowFile
 
 KIND_PATH: Final = "path"
 KIND_LATE: Final = "late"
@@ -182,7 +183,7 @@ def with_place(rows: Any, *, topic: str, partition: int, block: int, writer: str
     return rows
 
 
-def arrow_bytes(tables: Sequence[Any]) -> bytes:
+def arrow_file(tables: Sequence[Any]) -> ArrowFile:
     """An Arrow IPC file with one record batch: one block of an insert."""
     whole = tables[0]
     if len(tables) > 1:
@@ -193,7 +194,8 @@ def arrow_bytes(tables: Sequence[Any]) -> bytes:
     # Of the right size at once: what grows by doubling is copied as often, and each copy lies in fresh memory.
     room = np.empty(measure.size(), dtype=np.uint8)
     _write(whole, pa.FixedSizeBufferWriter(pa.py_buffer(room)))
-    return room.tobytes()
+    room.flags.writeable = False
+    return room.data
 
 
 def _write(table: Any, sink: Any) -> None:
@@ -245,13 +247,13 @@ def _near_arrival(paths: Any, settings: EngineSettings) -> NDArray[np.int64]:
 
 def _trace_ids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Any:
     joined = np.stack((high, low), axis=1).astype(">u8")  # big-endian last: stacking turns it back to the machine's
-    return pa.FixedSizeBinaryArray.from_buffers(_ID, len(high), [None, pa.py_buffer(joined.tobytes())])
+    return pa.FixedSizeBinaryArray.from_buffers(_ID, len(high), [None, pa.py_buffer(np.ascontiguousarray(joined))])
 
 
 def _binary(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> Any:
     offsets = np.concatenate((np.zeros(1, dtype=np.int32), ends.astype(np.int32)))
     return pa.BinaryArray.from_buffers(
-        pa.binary(), len(ends), [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(np.ascontiguousarray(data))]
+        pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
     )
 
 

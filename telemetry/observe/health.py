@@ -1,10 +1,11 @@
 """Whether the process is alive, and whether it does its work: pure judgements of a snapshot."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from telemetry.observe.model import Snapshot
+from telemetry.observe.model import Look, Snapshot
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,24 @@ class Health:
         if snapshot.trouble:
             reasons.append(snapshot.trouble)
         return Judgement(not reasons, tuple(reasons))
+
+
+def pages(look: Look, health: Health) -> dict[str, Callable[[], tuple[bool, Mapping[str, Any]]]]:
+    """The probes of a consumer, by their paths."""
+
+    def alive() -> tuple[bool, Mapping[str, Any]]:
+        judgement = health.alive(look())
+        return judgement.well, {"reasons": list(judgement.reasons)}
+
+    def ready() -> tuple[bool, Mapping[str, Any]]:
+        now = look()
+        judgement = health.ready(now)
+        return judgement.well, {
+            "reasons": list(judgement.reasons),
+            "partitions": len(now.lag),
+            "lag": sum(lag.records for lag in now.lag),
+            "paused": now.paused,
+            "warnings": list(now.warnings),
+        }
+
+    return {"/healthz": alive, "/readyz": ready}

@@ -9,7 +9,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from telemetry.observe.health import Health
+from telemetry.observe.health import Health, pages
 from telemetry.observe.model import Look, Snapshot
 from telemetry.observe.server import ObserveServer
 from telemetry.sdk import log as sdk_log
@@ -62,7 +62,7 @@ class Observer:
         if address is not None:
             registry = CollectorRegistry()
             readers.append(PrometheusMetricReader(scope_info_enabled=False, registry=registry))
-            self._server = ObserveServer(*address, self.look, health, registry)
+            self._server = ObserveServer(*address, registry, pages(self.look, health))
         readers += _otlp(environment)
         self.metrics = Metrics(self.look, health, readers, _resource(service), verdicts, monotonic=monotonic)
 

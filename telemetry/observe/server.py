@@ -1,9 +1,9 @@
-"""``/metrics``, ``/healthz`` and ``/readyz`` over HTTP, from a thread of their own."""
+"""``/metrics`` and pages of JSON (``/healthz``, ``/readyz``) over HTTP, from a thread of their own."""
 
 import json
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -11,8 +11,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from telemetry.errors import ConfigurationError
-from telemetry.observe.health import Health, Judgement
-from telemetry.observe.model import Look
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -21,22 +19,24 @@ _IDLE_SECONDS: Final = 10.0  # a client that says nothing is let go
 _FLAG: Final = "--observe"
 
 
+Page = Callable[[], tuple[bool, Mapping[str, Any]]]
+"""Whether all is well (else the status is 503), and what is told."""
+
+
 class ObserveServer:
     """Answers probes and scrapes. Anybody who can connect may read: it tells no secrets, and takes nothing in.
 
     Args:
         host, port: where; port 0 takes a free one.
-        look: gives the snapshot.
-        health: judges it.
         registry: what ``/metrics`` shows.
+        pages: what else there is, by its path.
     """
 
-    def __init__(self, host: str, port: int, look: Look, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, pages: Mapping[str, Page]) -> None:
         self._host = host
         self._port = port
-        self._look = look
-        self._health = health
         self._metrics = make_wsgi_app(registry)
+        self._pages = dict(pages)
         self._server: WSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -77,30 +77,17 @@ class ObserveServer:
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "GET":
             return _say(start_response, "405 Method Not Allowed", {"error": "only GET"})
-        match environ["PATH_INFO"]:
-            case "/metrics":
-                return self._metrics(environ, start_response)  # type: ignore[no-any-return]
-            case "/healthz":
-                return _judged(start_response, self._health.alive(self._look()), {})
-            case "/readyz":
-                now = self._look()
-                more = {
-                    "partitions": len(now.lag),
-                    "lag": sum(lag.records for lag in now.lag),
-                    "paused": now.paused,
-                    "warnings": list(now.warnings),
-                }
-                return _judged(start_response, self._health.ready(now), more)
-            case _:
-                return _say(start_response, "404 Not Found", {"error": "here are /metrics, /healthz and /readyz"})
+        if environ["PATH_INFO"] == "/metrics":
+            return self._metrics(environ, start_response)  # type: ignore[no-any-return]
+        page = self._pages.get(environ["PATH_INFO"])
+        if page is None:
+            here = ["/metrics", *self._pages]
+            return _say(start_response, "404 Not Found", {"error": f"here are {', '.join(here[:-1])} and {here[-1]}"})
+        well, told = page()
+        return _say(start_response, "200 OK" if well else "503 Service Unavailable", {"ok": well, **told})
 
 
-def _judged(start_response: "StartResponse", judgement: Judgement, more: dict[str, Any]) -> Iterable[bytes]:
-    status = "200 OK" if judgement.well else "503 Service Unavailable"
-    return _say(start_response, status, {"ok": judgement.well, "reasons": list(judgement.reasons), **more})
-
-
-def _say(start_response: "StartResponse", status: str, body: dict[str, Any]) -> Iterable[bytes]:
+def _say(start_response: "StartResponse", status: str, body: Mapping[str, Any]) -> Iterable[bytes]:
     text = (json.dumps(body) + "\n").encode()
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
     return [text]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Parameter = str | int | float | Sequence[str] | Sequence[int]
+ArrowFile = bytes | memoryview
+"""An Arrow IPC file in memory; a view is of memory that nobody changes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Store(Protocol):
         self,
         table: str,
         columns: Sequence[str],
-        arrow: bytes,
+        arrow: ArrowFile,
         *,
         token: str,
         where: str = "1",

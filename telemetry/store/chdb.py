@@ -135,7 +135,7 @@ class ChdbEngine:
 
 
 @contextlib.contextmanager
-def memory_file(content: bytes) -> Iterator[str]:
+def memory_file(content: bytes | memoryview) -> Iterator[str]:
     """A path under which this process's engine reads ``content``; nothing touches the disk."""
     descriptor = os.memfd_create("edgepath")
     try:

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from telemetry.errors import StoreError
-from telemetry.store.base import Parameter, Result
+from telemetry.store.base import ArrowFile, Parameter, Result
 from telemetry.store.chdb import ChdbEngine, memory_file
 from telemetry.store.inserts import (
     COLUMNS_QUERY,
@@ -49,7 +49,7 @@ class EmbeddedStore:
         self,
         table: str,
         columns: Sequence[str],
-        arrow: bytes,
+        arrow: ArrowFile,
         *,
         token: str,
         where: str = "1",

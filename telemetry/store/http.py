@@ -93,7 +93,7 @@ class HttpClient:
     def run(
         self,
         sql: str,
-        body: bytes = b"",
+        body: bytes | memoryview = b"",
         *,
         settings: Mapping[str, str] | None = None,
         parameters: Mapping[str, Parameter] | None = None,
@@ -159,7 +159,7 @@ class HttpClient:
             )
         return StoreError(f"{self._where}: {text}", code)
 
-    def _chunks(self, head: bytes, body: bytes) -> Iterator[bytes]:
+    def _chunks(self, head: bytes, body: bytes | memoryview) -> Iterator[bytes]:
         """A body in pieces, until time is up: what wakes from a long sleep must not go on where it was."""
         deadline = self._monotonic() + STATEMENT_SECONDS
         yield head

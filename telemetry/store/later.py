@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from telemetry.errors import StoreError, UnavailableError
-from telemetry.store.base import Parameter, Result, Store
+from telemetry.store.base import ArrowFile, Parameter, Result, Store
 from telemetry.store.http import RETRYABLE
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LaterStore:
         self,
         table: str,
         columns: Sequence[str],
-        arrow: bytes,
+        arrow: ArrowFile,
         *,
         token: str,
         where: str = "1",

@@ -13,7 +13,7 @@ from clickhouse_driver import errors as driver_errors
 
 from telemetry.errors import StoreError, UnavailableError
 from telemetry.store.address import ServerAddress, untrusted
-from telemetry.store.base import Parameter, Result
+from telemetry.store.base import ArrowFile, Parameter, Result
 from telemetry.store.http import HttpClient
 from telemetry.store.inserts import (
     COLUMNS_QUERY,
@@ -78,7 +78,7 @@ class ServerStore:
         self,
         table: str,
         columns: Sequence[str],
-        arrow: bytes,
+        arrow: ArrowFile,
         *,
         token: str,
         where: str = "1",

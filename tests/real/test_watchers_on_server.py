@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from alerts.memory import State, TableMemory
@@ -18,6 +19,7 @@ from telemetry.store.address import ServerAddress
 from telemetry.store.server import ServerStore
 from tests.faults.proxy import LOOPBACK, LoopThread, Proxy
 from tests.real.parts.clickhouse import ClickHouseServer
+from tests.real.parts.processes import free_ports
 from tests.unit.alerts.alerts_support import append_paths, make_slo, path_row, write
 from tests.unit.alerts.http_receiver import Receiver, receiving, until
 
@@ -59,10 +61,10 @@ def server_store(own_clickhouse: ClickHouseServer) -> Iterator[ServerStore]:
 class Watch:
     """``edgepath watch`` as a process."""
 
-    def __init__(self, url: str, receiver: Receiver, folder: Path, name: str) -> None:
+    def __init__(self, url: str, receiver: Receiver, folder: Path, name: str, *more: str) -> None:
         policy = write(folder / "policy.yaml", POLICY)
         command = [sys.executable, "-c", "from telemetry.cli import main; main()", "watch", "--policy", str(policy)]
-        command += ["--state", str(folder / f"{name}.json"), "--interval", "0.5", "--blind-after", "5s"]
+        command += ["--state", str(folder / f"{name}.json"), "--interval", "0.5", "--blind-after", "5s", *more]
         environment = {**os.environ, "EDGEPATH_CLICKHOUSE": url, "EDGEPATH_WEBHOOK": f"{receiver.url}/hook"}
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as out:
@@ -182,6 +184,57 @@ def test_clickhouse_away_is_paged_and_resolved(
         assert [(b["kind"], b["cause"]) for b in receiver.taken][1] == ("resolve", "unreachable")
     finally:
         watcher.stop()
+
+
+def test_of_two_watchers_one_tells_that_clickhouse_is_away(
+    own_clickhouse: ClickHouseServer, server_store: ServerStore, receiver: Receiver, tmp_path: Path
+) -> None:
+    """And that it is back; also if it hangs, and whoever is left if one dies."""
+    ports = free_ports(2)
+    peers = [part for port in ports for part in ("--peer", f"http://127.0.0.1:{port}")]
+    watchers = [
+        Watch(own_clickhouse.url, receiver, tmp_path, f"w{port}", "--observe", f"127.0.0.1:{port}", *peers).ready()
+        for port in ports
+    ]
+
+    def told() -> list[tuple[str, str]]:
+        return [(b["kind"], b["cause"]) for b in receiver.taken]
+
+    try:
+        until(lambda: _views(server_store) >= 2, 60)
+        until(lambda: all(_ready(port) for port in ports), 60)
+        page = [("trigger", "unreachable"), ("resolve", "unreachable")]
+        own_clickhouse.kill()
+        until(lambda: told() == page[:1], 60)
+        time.sleep(8)  # the other one is due as well by now
+        assert told() == page[:1]
+        own_clickhouse.start()
+        until(lambda: told() == page, 60)
+        until(lambda: all(_ready(port) for port in ports), 60)
+        assert told() == page
+        own_clickhouse.process.send(signal.SIGSTOP)
+        until(lambda: told() == page + page[:1], 30)
+        time.sleep(8)  # as above
+        assert told() == page + page[:1]
+        teller = next(w for w, port in zip(watchers, ports, strict=True) if _metric(port, "outage_told"))
+        teller.stop(signal.SIGKILL)
+        own_clickhouse.process.send(signal.SIGCONT)
+        until(lambda: told() == page + page, 30)
+    finally:
+        own_clickhouse.process.send(signal.SIGCONT)
+        for watcher in watchers:
+            if watcher.process.poll() is None:
+                watcher.stop()
+
+
+def _ready(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+
+
+def _metric(port: int, name: str) -> float:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    (line,) = (one for one in text.splitlines() if one.startswith(f"edgepath_watch_{name} "))
+    return float(line.rpartition(" ")[2])
 
 
 def test_a_clickhouse_that_hangs_is_paged_on_time(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 
 from telemetry.errors import UnavailableError
-from telemetry.store.base import Parameter, Result, Store
+from telemetry.store.base import ArrowFile, Parameter, Result, Store
 from tests.support.inserts import Insert
 
 
@@ -51,7 +51,7 @@ class FlakyStore:
         self,
         table: str,
         columns: Sequence[str],
-        arrow: bytes,
+        arrow: ArrowFile,
         *,
         token: str,
         where: str = "1",

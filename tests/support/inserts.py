@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from telemetry.store.base import Store
+from telemetry.store.base import ArrowFile, Store
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Insert:
 
     table: str
     columns: tuple[str, ...]
-    arrow: bytes
+    arrow: ArrowFile
     rows: int
     token: str
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from telemetry.blocklog.model import Block, Lease
-from telemetry.engine.rows import arrow_bytes
+from telemetry.engine.rows import arrow_file
 from telemetry.store.tables import CORRECTIONS, LATE_SPANS, REQUEST_PATHS
 
 TOPIC = "t"
@@ -90,7 +90,7 @@ def block_of(lease: Lease, number: int, rows: Sequence[Mapping[str, Any]], topic
         number=number,
         writer=lease.writer,
         columns=tuple(table.column_names),
-        arrow=arrow_bytes([table]),
+        arrow=arrow_file([table]),
         rows=table.num_rows,
         feeds=frozenset(name for name, fed in feeds.items() if fed),
     )

@@ -271,7 +271,7 @@ class Replay:
     def write(self, block: Block, after: str) -> None:
         """As ``LogTables.write``; a block's bytes are its rows' ids and what they feed, as text."""
         rows = []
-        for part in block.arrow.decode().split():
+        for part in bytes(block.arrow).decode().split():
             id_, _, feeds = part.partition(":")
             rows.append(Row(int(id_), feeds, block.partition, block.number, block.writer, 0))
         token = log_token(self._topic, block.partition, block.number, after)

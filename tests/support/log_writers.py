@@ -101,7 +101,7 @@ class World:
         except FencedError as error:
             assert writer.block is not None
             if "unknown" not in str(error):  # else the log has expired over its sleep: it cannot know what became of it
-                self.disowned |= {int(part.partition(":")[0]) for part in writer.block.arrow.decode().split()}
+                self.disowned |= {int(part.partition(":")[0]) for part in bytes(writer.block.arrow).decode().split()}
             writer.lease = writer.block = None
         except UnavailableError:
             pass  # comes again with the same block, or takes over anew
@@ -203,7 +203,7 @@ class World:
     def _acknowledge(self, writer: Writer) -> None:
         assert writer.block is not None
         assert writer.lease is not None
-        for part in writer.block.arrow.decode().split():
+        for part in bytes(writer.block.arrow).decode().split():
             id_, _, feeds = part.partition(":")
             self.acknowledged[int(id_), writer.partition] = feeds
         writer.lease = Lease(writer.partition, writer.lease.writer, writer.lease.next_number + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from telemetry.engine.rows import arrow_bytes
+from telemetry.engine.rows import arrow_file
 from telemetry.errors import StoreError
 from telemetry.store import schema
 from telemetry.store.base import Parameter, Store
@@ -101,7 +101,7 @@ def block(rows: int = 3, *, token: str = "", number: int | None = None, **fields
     ids = [one.pop("trace_id")] * rows if "trace_id" in one else ids
     arrays = {name: pa.array([value] * rows) for name, value in one.items()}
     table = pa.table({"trace_id": pa.array(ids, pa.binary(16)), **arrays})
-    return Insert("path_feed", tuple(table.column_names), arrow_bytes([table]), rows, token or f"t/0/{number}/paths")
+    return Insert("path_feed", tuple(table.column_names), arrow_file([table]), rows, token or f"t/0/{number}/paths")
 
 
 def counts(store: Store) -> tuple[int, float, float]:

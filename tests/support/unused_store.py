@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from telemetry.store.base import Parameter, Result
+from telemetry.store.base import ArrowFile, Parameter, Result
 
 
 class UnusedStore:
@@ -26,7 +26,7 @@ class UnusedStore:
         self,
         table: str,
         columns: Sequence[str],
-        arrow: bytes,
+        arrow: ArrowFile,
         *,
         token: str,
         where: str = "1",

@@ -11,7 +11,7 @@ from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.model import Block
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
-from telemetry.engine.rows import arrow_bytes
+from telemetry.engine.rows import arrow_file
 from telemetry.store.chdb import ChdbEngine
 from telemetry.store.embedded import EmbeddedStore
 from tests.bench import workload
@@ -51,4 +51,4 @@ def _numbered(block: Block, number: int) -> Block:
     rows = pa.ipc.open_file(pa.BufferReader(block.arrow)).read_all()
     place = rows.column_names.index("block")
     rows = rows.set_column(place, "block", pa.array([number] * len(rows), pa.uint64()))
-    return dataclasses.replace(block, number=number, arrow=arrow_bytes([rows]))
+    return dataclasses.replace(block, number=number, arrow=arrow_file([rows]))

@@ -266,10 +266,10 @@ def test_clickhouse_away_pages_after_a_minute_once_and_resolves(tmp_path: Path) 
 
 def test_a_short_outage_is_none(tmp_path: Path) -> None:
     outage = Outage(tmp_path / "o.json")
-    assert outage.failed(T0, "x") is None
-    assert outage.failed(T0 + 59, "x") is None
-    assert outage.worked(T0 + 60) is None
-    assert outage.failed(T0 + 61, "x") is None
+    assert not outage.due(T0)
+    assert not outage.due(T0 + 59)
+    assert outage.worked(T0 + 60) == (None, None)
+    assert not outage.due(T0 + 61)
 
 
 def test_a_spoilt_outage_file_is_said_and_does_not_stop_the_watcher(

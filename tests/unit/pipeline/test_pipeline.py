@@ -145,7 +145,7 @@ class TestStoreAway:
         rig.store.away = False
         rig.pass_time(15)
         assert len({block.token for block in rig.store.sent}) == 1
-        assert len({block.arrow for block in rig.store.sent}) == 1
+        assert len({bytes(block.arrow) for block in rig.store.sent}) == 1
         assert 5 < len(rig.store.sent) < 20
         assert rig.stored() == Counter([1])
 

@@ -1,0 +1,186 @@
+"""Two watchers while ClickHouse is away, and what a watcher answers over HTTP."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from alerts.notify import CallbackNotifier
+from alerts.page import PageEvent
+from alerts.peer_http import asking
+from alerts.peers import Stage, Standing
+from alerts.watch import Watcher
+from telemetry.app.watch_view import observed
+from telemetry.errors import ConfigurationError, UnavailableError
+from tests.unit.alerts.alerts_support import T0, FakeStore, make_policy, make_slo
+from tests.unit.alerts.http_receiver import receiving
+
+AWAY = UnavailableError("ClickHouse at db:9000 does not answer")
+
+
+class Two:
+    """Two watchers with stores of their own, which know each other, driven a quarter of a minute at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = float(T0)
+        self.stores = [FakeStore(), FakeStore()]
+        self.told: list[list[PageEvent]] = [[], []]
+        self.running = [True, True]
+        self.watchers = [self.start(0), self.start(1)]
+
+    def start(self, me: int) -> Watcher:
+        """A new process."""
+
+        def ask() -> Standing | None:
+            return self.watchers[1 - me].standing(self.now) if self.running[1 - me] else None
+
+        return Watcher(
+            self.stores[me], [make_slo()], make_policy(delay_seconds=0), [CallbackNotifier(self.told[me].append)],
+            sync_views=False, blindness=True, state_file=self.folder / f"{me}.json", peers=[ask],
+        )  # fmt: skip
+
+    def away(self, *which: int) -> None:
+        """For these, ClickHouse is away from now on; for the others it is there."""
+        for me in (0, 1):
+            self.stores[me].broken = AWAY if me in which else None
+
+    def run(self, seconds: int) -> list[tuple[int, str]]:
+        """Who told what about ClickHouse."""
+        before = [len(told) for told in self.told]
+        for _ in range(seconds // 15):
+            self.now += 15
+            for me in (0, 1):
+                if self.running[me]:
+                    try:
+                        self.watchers[me].evaluate(self.now)
+                    except UnavailableError:
+                        continue
+        return [
+            (me, event.kind) for me in (0, 1) for event in self.told[me][before[me] :] if event.cause == "unreachable"
+        ]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Two:
+    """Both have evaluated."""
+    made = Two(tmp_path)
+    assert made.run(60) == []
+    return made
+
+
+def test_one_of_them_tells_and_ends_it(two: Two) -> None:
+    """Once each, by the same."""
+    two.away(0, 1)
+    told = two.run(600)
+    assert [kind for _, kind in told] == ["trigger"]
+    two.away()
+    assert two.run(60) == [(told[0][0], "resolve")]
+    two.away(0, 1)
+    assert [kind for _, kind in two.run(600)] == ["trigger"], "the next outage is another one"
+
+
+def test_a_restart_of_either_pages_no_second_time(two: Two) -> None:
+    """What each knew is kept."""
+    two.away(0, 1)
+    ((teller, _),) = two.run(120)
+    for me in (teller, 1 - teller):
+        two.watchers[me] = two.start(me)
+        assert two.run(120) == []
+    two.away()
+    assert two.run(60) == [(teller, "resolve")]
+
+
+def test_who_is_left_ends_the_page_of_who_is_gone(two: Two) -> None:
+    """And does not page it anew within some minutes."""
+    two.away(0, 1)
+    ((teller, _),) = two.run(120)
+    two.running[teller] = False
+    assert two.run(120) == []
+    two.away()
+    assert two.run(60) == [(1 - teller, "resolve")]
+
+
+def test_one_that_is_blind_alone_pages_nobody(two: Two) -> None:
+    """The other one evaluates; when that is blind, too, or gone, it is paged."""
+    two.away(0)
+    assert two.run(1800) == []
+    two.away(0, 1)
+    assert [kind for _, kind in two.run(120)] == ["trigger"]
+
+
+def test_one_that_is_blind_alone_is_blind_when_the_other_dies(two: Two) -> None:
+    """Nobody evaluates any more."""
+    two.away(0)
+    assert two.run(300) == []
+    two.running[1] = False
+    assert two.run(60) == [(0, "trigger")]
+
+
+def get(url: str) -> tuple[int, Any]:
+    """Status and body."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own
+            body = answer.read().decode()
+            return answer.status, body if url.endswith("/metrics") else json.loads(body)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    """One on a store that is there."""
+    return Watcher(FakeStore(), [make_slo()], make_policy(), sync_views=False, blindness=True)
+
+
+def test_what_a_watcher_answers(watcher: Watcher) -> None:
+    """Alive, ready, metrics; and a standing that another one understands."""
+    now = float(T0)
+    clock: Callable[[], float] = lambda: now  # noqa: E731 - moves on below
+    with observed(("127.0.0.1", 0), watcher, 60, clock) as url:
+        ask = asking(url)
+        assert get(f"{url}/healthz") == (200, {"ok": True, "reasons": []})
+        assert get(f"{url}/readyz") == (503, {"ok": False, "reasons": ["no SLO was evaluated yet"]})
+        name = watcher.standing(now).instance
+        assert ask() == Standing(name, Stage.NONE, None)
+        watcher.evaluate(now)
+        now += 59
+        assert get(f"{url}/readyz")[0] == 200
+        assert ask() == Standing(name, Stage.NONE, 59)
+        now += 2
+        assert get(f"{url}/readyz") == (503, {"ok": False, "reasons": ["no SLO has been evaluated for 61 s"]})
+        assert get(f"{url}/healthz")[0] == 200
+        now += 300
+        assert get(f"{url}/healthz") == (503, {"ok": False, "reasons": ["no evaluation has begun for 361 s"]})
+        assert get(f"{url}/nothing")[1]["error"] == "here are /metrics, /healthz, /readyz and /peer"
+        _, text = get(f"{url}/metrics")
+        found = {s.name: s.value for family in text_string_to_metric_families(text) for s in family.samples}
+        assert found["edgepath_watch_evaluations_total"] == 1
+        assert found["edgepath_watch_evaluation_failures_total"] == 0
+        assert found["edgepath_watch_last_evaluation_timestamp_seconds"] == T0
+        assert found["edgepath_watch_outage_told"] == 0
+    assert ask() is None
+
+
+def test_without_an_address_nothing_listens(watcher: Watcher) -> None:
+    with observed(None, watcher, 60) as url:
+        assert url == ""
+
+
+def test_what_is_no_watcher_does_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    """Another server, a closed port, something that is no URL: the outage is ours to tell."""
+    with receiving() as other:
+        assert asking(f"{other.url}/?token=secret")() is None
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert asking(f"http://user:secret@127.0.0.1:{port}")() is None
+    assert f"http://127.0.0.1:{port}/..." in caplog.text
+    assert "secret" not in caplog.text
+    with pytest.raises(ConfigurationError, match="is not a URL"):
+        asking("watch-2:9465")
