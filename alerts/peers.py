@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.25
 _YIELD_SECONDS: Final = 10.0
 """So long one who claims the outage is left to tell it, or waited for until it has decided."""
+_SAY_SECONDS: Final = 60.0
 _TRUST_SECONDS: Final = 300.0
 """So long the page of one who does not answer any more is taken to be open."""
 
@@ -89,6 +90,7 @@ class Peers:
         self._sleep = sleep
         self._heard: float | None = None  # when one who had told last answered
         self._yielded: float | None = None  # since when others may tell
+        self._said: float | None = None  # when we last logged that there is no page
 
     def decide(self, blind_seconds: float) -> Decision:
         """Who tells of an outage that is due; asks the others, for some seconds at most.
@@ -158,7 +160,9 @@ class Peers:
         seeing = [s for s in others if (ago := s.evaluated_seconds_ago) is not None and ago <= blind_seconds]
         if seeing:
             self._heard = self._yielded = None
-            _log.error("ClickHouse does not answer here; no page, for the watcher %s evaluates", seeing[0].instance)
+            if self._said is None or now - self._said >= _SAY_SECONDS:
+                self._said = now
+                _log.error("ClickHouse does not answer here; no page, for the watcher %s evaluates", seeing[0].instance)
             return Decision.WAIT
         if silent and self._heard is not None and now - self._heard < _TRUST_SECONDS:
             return Decision.LEFT
