@@ -29,7 +29,7 @@ def asking(url: str) -> Ask:
     Raises:
         ConfigurationError: it is not an HTTP URL.
     """
-    place = checked(url).rstrip("/") + PATH
+    place = checked(url, "the address of another watcher; write http://HOST:PORT").rstrip("/") + PATH
 
     def ask() -> Standing | None:
         try:

@@ -28,8 +28,8 @@ def label(kind: str, url: str, secret: str = "") -> str:
     return f"{kind} {shown(url)} {hashlib.sha256(f'{url} {secret}'.encode()).hexdigest()[:6]}"
 
 
-def checked(url: str) -> str:
-    """The URL, if it is one that can be posted to.
+def checked(url: str, wanted: str = "a URL to send pages to; write https://HOST/PATH") -> str:
+    """The URL, if it is one of HTTP; else the error says what is ``wanted``.
 
     Raises:
         ConfigurationError: it is not. The message does not show it.
@@ -41,7 +41,7 @@ def checked(url: str) -> str:
     except (httpx.InvalidURL, ValueError):
         fine = False
     if not fine:
-        raise ConfigurationError(f"{shown(url)} is not a URL to send pages to; write https://HOST/PATH")
+        raise ConfigurationError(f"{shown(url)} is not {wanted}")
     return url
 
 

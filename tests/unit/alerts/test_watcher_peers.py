@@ -182,5 +182,5 @@ def test_what_is_no_watcher_does_not_count(caplog: pytest.LogCaptureFixture) -> 
     assert asking(f"http://user:secret@127.0.0.1:{port}")() is None
     assert f"http://127.0.0.1:{port}/..." in caplog.text
     assert "secret" not in caplog.text
-    with pytest.raises(ConfigurationError, match="is not a URL"):
+    with pytest.raises(ConfigurationError, match="is not the address of another watcher; write http://HOST:PORT"):
         asking("watch-2:9465")
