@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from telemetry.compiled import Int, compiled
+from telemetry.engine.columns import columns_of
 from telemetry.engine.open_traces import Closed
 from telemetry.engine.paths import HOP, PATH, Paths
 from telemetry.engine.settings import EngineSettings
@@ -82,12 +83,12 @@ ROW_TYPES: Final = pa.schema(list(_PATH_TYPES.items()))
 def path_rows(closed: Closed, strings: Strings, settings: EngineSettings, versions: NDArray[Any] | None = None) -> Any:
     """Rows for traces that closed; ``versions`` of those that are restated."""
     found = closed.paths
-    paths, hops = found.paths, found.hops
+    paths, hops = columns_of(found.paths), columns_of(found.hops)
     texts = _Texts(strings)
-    begin = pa.array(np.append(paths["first_hop"], len(hops)).astype(np.int32))
+    begin = pa.array(np.append(paths["first_hop"], len(found.hops)).astype(np.int32))
     gap_begin = pa.array(np.append(paths["first_gap"], len(found.gaps)).astype(np.int32))
     packed, ends = pack(closed.spans, closed.ends, strings)
-    count = len(paths)
+    count = len(found.paths)
 
     def listed(values: Any) -> Any:
         return pa.ListArray.from_arrays(begin, values)
@@ -235,10 +236,10 @@ def _distinct(codes: Any, seen: NDArray[np.int32], distinct: NDArray[np.int32], 
     return count
 
 
-def _near_arrival(paths: Any, settings: EngineSettings) -> NDArray[np.int64]:
+def _near_arrival(paths: Mapping[str, NDArray[Any]], settings: EngineSettings) -> NDArray[np.int64]:
     """The start, or, where the clock that told it cannot be right, the arrival less the duration."""
     arrived = paths["arrived_ms"] * 1_000_000
-    start: NDArray[np.int64] = paths["start"]
+    start = paths["start"]
     # Divided, not multiplied: the limits may be wide, and must not wrap.
     ahead = (start - arrived) // 1_000_000
     wrong = (ahead < -settings.past_ms) | (ahead > settings.future_ms)
@@ -261,5 +262,5 @@ def _constant(word: str, count: int) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, dtype=np.int32)), pa.array([word], pa.string()))
 
 
-def _numbers(values: Any, kind: Any) -> Any:
-    return pa.array(np.ascontiguousarray(values).astype(kind))
+def _numbers(values: NDArray[Any], kind: Any) -> Any:
+    return pa.array(values.astype(kind))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 MODULES = (
+    "engine/test_columns.py",
     "engine/test_decode.py",
     "engine/test_decode_bad_messages.py",
     "engine/test_emitted.py",
