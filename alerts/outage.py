@@ -14,6 +14,7 @@ AFTER_SECONDS: Final = 60.0
 KEY: Final = "edgepath/~unreachable/-/-/-/page"
 _WAIT_SECONDS: Final = 1.0
 _LEFT_SECONDS: Final = 10.0
+"""So long until it is asked again who pages: while nobody does, and while another watcher has."""
 _log = logging.getLogger(__name__)
 
 

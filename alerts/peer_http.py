@@ -24,7 +24,7 @@ def standing_as_json(standing: Standing) -> dict[str, Any]:
 
 
 def asking(url: str) -> Ask:
-    """Asks the watcher whose ``--observe`` address is under ``url``, for two seconds at most.
+    """Asks the watcher whose ``--observe`` address is under ``url``, two seconds for each step.
 
     Raises:
         ConfigurationError: it is not an HTTP URL.

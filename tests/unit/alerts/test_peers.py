@@ -103,10 +103,14 @@ def test_somebody_tells_whoever_cannot_be_heard(deaf: list[tuple[int, int]], ord
     assert world.told
 
 
+def _always(answer: Standing | None) -> Ask:
+    return lambda: answer
+
+
 def asked(*answers: Standing | None, me: str = "w5") -> tuple[Peers, Clock]:
     """A watcher whose others always answer the same."""
     clock = Clock()
-    return Peers(me, [lambda a=a: a for a in answers], monotonic=clock, sleep=clock.sleep), clock  # type: ignore[misc]
+    return Peers(me, [_always(a) for a in answers], monotonic=clock, sleep=clock.sleep), clock
 
 
 def test_a_watcher_alone_tells_at_once() -> None:
