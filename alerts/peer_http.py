@@ -1,7 +1,9 @@
 """Another watcher asked over HTTP: ``/peer`` of its ``--observe`` address."""
 
+import json
 import logging
-from collections.abc import Mapping
+import queue
+import threading
 from typing import Any, Final
 
 import httpx
@@ -12,6 +14,7 @@ from alerts.peers import Ask, Stage, Standing
 _log = logging.getLogger(__name__)
 PATH: Final = "/peer"
 _SECONDS: Final = 2.0
+_MOST_BYTES: Final = 16 * 1024
 
 
 def standing_as_json(standing: Standing) -> dict[str, Any]:
@@ -23,27 +26,51 @@ def standing_as_json(standing: Standing) -> dict[str, Any]:
     }
 
 
-def asking(url: str) -> Ask:
-    """Asks the watcher whose ``--observe`` address is under ``url``, two seconds for each step.
+def asking(url: str, seconds: float = _SECONDS) -> Ask:
+    """Asks the watcher whose ``--observe`` address is under ``url``, for ``seconds`` in all.
 
     Raises:
         ConfigurationError: it is not an HTTP URL.
     """
     place = checked(url, "the address of another watcher; write http://HOST:PORT").rstrip("/") + PATH
+    busy = threading.Lock()
+
+    def fetch(found: queue.SimpleQueue[Standing | str]) -> None:
+        try:
+            found.put(_fetched(place, seconds))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with who answers there
+            found.put(type(error).__name__)
+        finally:
+            busy.release()
 
     def ask() -> Standing | None:
-        try:
-            # A connection of its own each time: it is asked in an outage only.
-            answer = httpx.get(place, timeout=_SECONDS, headers={"User-Agent": USER_AGENT})
-            answer.raise_for_status()
-            return _standing(answer.json())
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            _log.warning("the watcher at %s does not answer (%s)", shown(url), type(error).__name__)
-            return None
+        found: queue.SimpleQueue[Standing | str] = queue.SimpleQueue()
+        answer: Standing | str = "it has not yet answered what it was asked before"
+        # In a thread of its own, for httpx bounds each step and not the whole: who answers byte by byte must not hold a page
+        # back. One at a time, or such a one would gather them.
+        if busy.acquire(blocking=False):
+            threading.Thread(target=fetch, args=(found,), name="edgepath-peer", daemon=True).start()
+            try:
+                answer = found.get(timeout=seconds)
+            except queue.Empty:
+                answer = f"not within {seconds:g} s"
+        if isinstance(answer, Standing):
+            return answer
+        _log.warning("the watcher at %s does not answer (%s)", shown(url), answer)
+        return None
 
     return ask
 
 
-def _standing(body: Mapping[str, Any]) -> Standing:
-    ago = body["evaluated_seconds_ago"]
-    return Standing(str(body["instance"])[:100], Stage(body["outage"]), None if ago is None else float(ago))
+def _fetched(place: str, seconds: float) -> Standing:
+    # A connection of its own each time: it is asked in an outage only.
+    with httpx.stream("GET", place, timeout=seconds, headers={"User-Agent": USER_AGENT}) as answer:
+        answer.raise_for_status()
+        body = b""
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise ValueError("more than a watcher says")
+    said = json.loads(body)
+    ago = said["evaluated_seconds_ago"]
+    return Standing(str(said["instance"])[:100], Stage(said["outage"]), None if ago is None else float(ago))

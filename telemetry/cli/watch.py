@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 _ANSWER_SECONDS: Final = 60.0
 """So long a statement may wait on a line that broke without a word, also when a new one would do. No page waits for it."""
 
+_LEFT: Final = "open alerts and what was not sent are written down, and the next watcher goes on with them"
+
 
 @click.command(cls=Configured, runs_on=True)
 @clickhouse_options()
@@ -126,6 +128,12 @@ _ANSWER_SECONDS: Final = 60.0
     help="Page when ClickHouse has not answered for so long.",
 )
 @setting(
+    "--drain",
+    type=Duration(zero=True),
+    default="20s",
+    help="When stopped: how long the evaluation that runs and what waits to be sent may take.",
+)
+@setting(
     "--observe",
     default="off",
     metavar="HOST:PORT",
@@ -159,6 +167,7 @@ def watch(
     share_state: bool,
     interval: float | None,
     blind_after: float,
+    drain: float,
     observe: str,
     peers: tuple[str, ...],
     once: bool,
@@ -198,7 +207,7 @@ def watch(
     notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
     # A watcher that starts while ClickHouse is away is there to say so.
     later = LaterStore(lambda: open_store(clickhouse, data, answer_seconds=_ANSWER_SECONDS))
-    with stopped_by_signals() as stopping, contextlib.closing(later) as store:
+    with stopped_by_signals(drain, _LEFT) as stopping, contextlib.closing(later) as store:
         watcher = Watcher(
             store,
             catalog.slos,

@@ -292,6 +292,38 @@ def test_a_watcher_that_starts_while_clickhouse_hangs_says_so_on_time(
         watcher.stop()
 
 
+def test_a_watcher_may_be_stopped_while_clickhouse_hangs(
+    own_clickhouse: ClickHouseServer, server_store: ServerStore, receiver: Receiver, tmp_path: Path
+) -> None:
+    """It does not wait for the answer longer than ``--drain``, and who comes next resolves what it had told."""
+    first = Watch(own_clickhouse.url, receiver, tmp_path, "one", "--drain", "1s").ready()
+    try:
+        until(lambda: _views(server_store) >= 2 and TableMemory(server_store).load() is not None, 60)
+        own_clickhouse.process.send(signal.SIGSTOP)
+        until(lambda: receiver.taken != [], 30)
+        begun = time.monotonic()
+        first.stop()
+        assert time.monotonic() - begun < 5
+        assert first.process.returncode == 1
+        assert "not stopped within 1 s, something does not answer: ended; open alerts" in first.log.read_text()
+        second = Watch(own_clickhouse.url, receiver, tmp_path, "one")
+        try:
+            time.sleep(10)  # blind for longer than it takes to page
+            own_clickhouse.process.send(signal.SIGCONT)
+            until(lambda: len(receiver.taken) == 2, 60)
+            time.sleep(2)
+            assert [(b["kind"], b["cause"]) for b in receiver.taken] == [
+                ("trigger", "unreachable"),
+                ("resolve", "unreachable"),
+            ]
+        finally:
+            second.stop()
+        assert second.process.returncode == 0
+    finally:
+        own_clickhouse.process.send(signal.SIGCONT)
+        first.stop()
+
+
 @pytest.fixture
 def proxy(own_clickhouse: ClickHouseServer) -> Iterator[Proxy]:
     """Stands before the port on which the server is asked."""

@@ -63,7 +63,8 @@ brings the libraries' logs, too, kafka-python's among them.
 drill`). 2: options or settings are wrong; nothing was begun, and starting again without a change is of no use. A second
 signal ends a command at once, with that signal's status (in a shell, 130 for SIGINT and 143 for SIGTERM). The first signal
 stops `consume` in order: what is due is stored (for `--drain` at most), offsets are committed, and it leaves its group, so
-that others take over at once.
+that others take over at once. `watch` ends with status 1 if ClickHouse does not answer within its `--drain`; the next one goes
+on with its alerts.
 """
 _SHARED: Final = {
     "kafka": "How Kafka is reached.",

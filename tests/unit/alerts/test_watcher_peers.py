@@ -1,6 +1,5 @@
 """Two watchers while ClickHouse is away, and what a watcher answers over HTTP."""
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from alerts.peer_http import asking
 from alerts.peers import Stage, Standing
 from alerts.watch import Watcher
 from telemetry.app.watch_view import observed
-from telemetry.errors import ConfigurationError, UnavailableError
+from telemetry.errors import UnavailableError
 from tests.unit.alerts.alerts_support import T0, FakeStore, make_policy, make_slo
-from tests.unit.alerts.http_receiver import receiving
 
 AWAY = UnavailableError("ClickHouse at db:9000 does not answer")
 
@@ -167,16 +165,3 @@ def test_what_a_watcher_answers(watcher: Watcher) -> None:
 def test_without_an_address_nothing_listens(watcher: Watcher) -> None:
     with observed(None, watcher, 60) as url:
         assert url == ""
-
-
-def test_what_is_no_watcher_does_not_count(caplog: pytest.LogCaptureFixture) -> None:
-    """Another server, a closed port, something that is no URL: the outage is ours to tell."""
-    with receiving() as other:
-        assert asking(f"{other.url}/?token=secret")() is None
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert asking(f"http://user:secret@127.0.0.1:{port}")() is None
-    assert f"http://127.0.0.1:{port}/..." in caplog.text
-    assert "secret" not in caplog.text
-    with pytest.raises(ConfigurationError, match="is not the address of another watcher; write http://HOST:PORT"):
-        asking("watch-2:9465")

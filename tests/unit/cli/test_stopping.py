@@ -18,12 +18,15 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys, time
 from telemetry.cli.stopping import stopped_by_signals
-with stopped_by_signals() as stopping:
+limit = 0.3 if "limited" in sys.argv else None
+with stopped_by_signals(limit, "it is written down") as stopping:
     print("ready", flush=True)
     stopping.wait()
     print("stopping", flush=True)
     if "slow" in sys.argv:
         time.sleep(60)
+if limit:
+    time.sleep(2 * limit)
 print("stopped", flush=True)
 """
 
@@ -60,6 +63,23 @@ def test_the_second_ends_at_once(first: signal.Signals, second: signal.Signals) 
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(second)
         assert process.wait(30) == -second
+
+
+def test_who_waits_for_what_never_comes_is_ended() -> None:
+    """With status 1, and a word about it."""
+    with start("slow", "limited") as process:
+        process.send_signal(signal.SIGTERM)
+        told = "not stopped within 0.3 s, something does not answer: ended; it is written down\n"
+        assert process.communicate(timeout=30) == ("stopping\n", told)
+    assert process.returncode == 1
+
+
+def test_a_limit_is_for_what_is_inside() -> None:
+    """Who has come out in time may go on for as long as it likes."""
+    with start("limited") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=30) == ("stopping\nstopped\n", "")
+    assert process.returncode == 0
 
 
 def test_a_signal_that_comes_while_the_events_own_lock_is_held() -> None:
