@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from alerts.blame import Blame, blame
-from alerts.burnrate import Counts, Policy, Rule, budget_left, burn_rate, exhausted_in
+from alerts.burnrate import Counts, Policy, Rule, Severity, budget_left, burn_rate, exhausted_in
 from alerts.decide import AlertState, Verdict
 from alerts.memory import AlertKey
 from alerts.page import BURN, SUSTAINED, PageEvent, dashboard_url
@@ -56,7 +56,7 @@ def triggered(slo: Slo, policy: Policy, key: AlertKey, verdict: Verdict, state: 
         cause=BURN if isinstance(rule, Rule) else SUSTAINED,
         long_low=verdict.long_low,
         confidence=percent(float(policy.confidence)) if verdict.long_low is not None else "",
-        targets=targets(slo, state.rules, resolved=False),
+        targets=targets(slo, key.severity, state.rules, resolved=False),
         drill=slo.drill,
     )
 
@@ -75,16 +75,21 @@ def resolved(slo: Slo, opened: PageEvent, verdicts: Sequence[Verdict], rules: Se
         bad_events=verdict.long_counts.bad,
         total_events=verdict.long_counts.total,
         long_low=None,
-        targets=targets(slo, rules, resolved=True),
+        targets=targets(slo, opened.severity, rules, resolved=True),
     )
 
 
-def targets(slo: Slo, rules: Sequence[str], *, resolved: bool) -> tuple[str, ...]:
-    """Names of the OpenSLO targets that are told: those of the alert policies whose rules fired."""
+def targets(slo: Slo, severity: Severity, rules: Sequence[str], *, resolved: bool) -> tuple[str, ...]:
+    """Names of the OpenSLO targets that are told: those of the alert policies whose rules fired.
+
+    What no policy of the SLO's own says (failure under the floor, goes on) is for all of that severity.
+    """
+    others = not {a.rule.key for a in slo.alerting}.issuperset(rules)
     named = [
         name
         for a in slo.alerting
-        if a.rule.key in rules and a.when_breaching and (a.when_resolved or not resolved)
+        if a.rule.key in rules or (others and a.rule.severity == severity)
+        if a.when_breaching and (a.when_resolved or not resolved)
         for name in a.targets
     ]
     return tuple(dict.fromkeys(named))

@@ -46,7 +46,7 @@ def regroup(
         if home is None:
             key = change.dedup_key
             if key in after:  # its old page is still open for others: this one is told apart by its time
-                change = replace(change, dedup_key=f"{key}@{int(change.started)}")  # noqa: PLW2901
+                change = replace(change, dedup_key=again(key, change.started))  # noqa: PLW2901
             after[change.dedup_key] = Incident(change, now, (key,))
             told[change.dedup_key] = change
             continue
@@ -57,6 +57,11 @@ def regroup(
         if kind == "trigger":
             after[home] = replace(joined, event=told[home])
     return after, list(told.values())
+
+
+def again(key: str, started: float) -> str:
+    """The ``dedup_key`` of an incident whose first alert has opened another one that is still open for others."""
+    return f"{key}@{int(started)}"
 
 
 def _home(incidents: Incidents, change: PageEvent, group_seconds: float, now: float) -> str | None:
@@ -97,17 +102,29 @@ def _resolved(incidents: dict[str, Incident], change: PageEvent) -> PageEvent | 
             incidents[key] = replace(incident, open_keys=left)
             return None
         del incidents[key]
-        opened = incident.event
-        return replace(
-            change,
-            dedup_key=key,
-            started=opened.started,
-            slo=opened.slo,
-            value=opened.value,
-            blame=opened.blame,
-            trace_ids=opened.trace_ids,
-            members=opened.members,
-            targets=opened.targets,
-        )
+        return _ended(incident.event, change)
     # An alert that no incident knows (a state of an older release) is resolved by itself.
     return change
+
+
+def _ended(opened: PageEvent, last: PageEvent) -> PageEvent:
+    """The end of an incident: all that names it is as it was opened, for receivers know it by that.
+
+    The counts are those of its last alert, if that is the one which opened it; another one's windows are not its.
+    """
+    same = (last.slo, last.value, last.cause) == (opened.slo, opened.value, opened.cause)
+    return replace(
+        opened,
+        kind="resolve",
+        at=last.at,
+        # Whether a target is told of the end is for the policies of its own SLO to say.
+        targets=last.targets if last.slo == opened.slo else opened.targets,
+        long_burn=last.long_burn if same else None,
+        short_burn=last.short_burn if same else None,
+        error_ratio=last.error_ratio if same else 0.0,
+        bad_events=last.bad_events if same else 0.0,
+        total_events=last.total_events if same else 0.0,
+        long_low=None,
+        budget_left=last.budget_left if same else None,
+        exhausted_in=None,
+    )

@@ -34,7 +34,7 @@ def text(event: "PageEvent") -> str:
         lines.append("This is a drill: nothing is wrong, nothing is to be done.")
     lines.append(event.description if event.is_burn else "")
     if event.is_burn:
-        lines += [_rule(event), *_budget(event)]
+        lines += [*_rule(event), *_budget(event)]
     if len(event.members) > 1:
         lines.append(f"{len(event.members)} alerts, one incident: {_members(event)}")
     for b in event.blame[:_NAMED]:
@@ -48,22 +48,24 @@ def text(event: "PageEvent") -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _rule(event: "PageEvent") -> str:
+def _rule(event: "PageEvent") -> list[str]:
+    if event.kind == "resolve" and event.long_burn is None:
+        return []
     if event.cause == "sustained":
-        return (
+        return [
             f"under the floor of events: the last {event.long_seconds // event.short_seconds} stretches of "
             f"{duration_text(event.short_seconds)} that saw any request were bad, {event.bad_events:.0f} of "
             f"{event.total_events:.0f}; objective {event.objective}"
-        )
+        ]
     windows = f"{duration_text(event.long_seconds)} and {duration_text(event.short_seconds)}"
     sampled = ""
     if event.long_low is not None:
         sampled = f" (sampled: {_short(event.long_low)}x or more, {event.confidence} sure)"
-    return (
+    return [
         f"burn rate {_short(event.long_burn or 0)}x over {duration_text(event.long_seconds)}{sampled}, "
         f"{_short(event.short_burn or 0)}x over {duration_text(event.short_seconds)} "
         f"({event.severity}s over {event.factor}x in {windows}); objective {event.objective}"
-    )
+    ]
 
 
 def _budget(event: "PageEvent") -> list[str]:

@@ -1,12 +1,14 @@
 """Pages to a Prometheus Alertmanager, API v2 (https://prometheus.io/docs/alerting/latest/alerts_api/).
 
-Labels name the alert and never change while it is open; everything that does change is an annotation. Alertmanager forgets
+Labels name the alert and never change while it is open; everything that does change is an annotation. Where an alert that
+opened one page opens another while that is open for others, the later one has a label ``incident``. Alertmanager forgets
 alerts that nobody repeats (and all of them when it restarts): open ones are sent again every minute. Each says when it may
 be forgotten, ``hold_seconds`` after it was last sent, long enough that a restart of the watcher resolves nothing.
 """
 
 from typing import Any, Final
 
+from alerts.incidents import again
 from alerts.notify.http import JsonPoster, label
 from alerts.notify.queued import QueuedNotifier
 from alerts.page import BURN, PageEvent, rfc3339
@@ -28,6 +30,9 @@ def alert(event: PageEvent, hold_seconds: float = HOLD_SECONDS) -> dict[str, Any
         "severity": event.severity,
         **({event.dimension: event.value} if event.dimension else {}),
         "drill": "true" if event.drill else "",
+        "incident": str(int(event.started))
+        if event.dedup_key == again(event.dedup_key.rpartition("@")[0], event.started)
+        else "",
     }
     annotations = {
         "summary": event.summary,

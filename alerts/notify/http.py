@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
+import string
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -12,6 +13,8 @@ from telemetry.errors import ConfigurationError, OverloadedError, UnavailableErr
 
 _RETRYABLE: Final = frozenset({408, 425, 429})
 USER_AGENT: Final = "edgepath"
+_KEY_SAFE: Final = string.punctuation.replace("%", "")
+"""What a header holds as it is, but for the percent sign itself."""
 
 
 def shown(url: str) -> str:
@@ -70,8 +73,13 @@ class JsonPoster:
         if not any(isinstance(f, _HideUrls) for f in logger.filters):
             logger.addFilter(_HideUrls())
 
-    def post(self, body: Any, headers: dict[str, str] | None = None) -> None:
+    def post(self, body: Any, key: str = "") -> None:
         """Post ``body`` as JSON; any 2xx is success, and its body is not read.
+
+        Args:
+            body: of JSON's types.
+            key: for the header ``Idempotency-Key``, the same for every attempt; not sent if empty. What a header cannot hold
+                (names from outside are in it) is percent-encoded.
 
         Raises:
             UnavailableError: no answer, or 408, 425, 5xx.
@@ -80,6 +88,7 @@ class JsonPoster:
         """
         if self._client is None:
             self._client = httpx.Client(timeout=self._timeout, headers={"User-Agent": USER_AGENT})
+        headers = {"Idempotency-Key": quote(key, safe=_KEY_SAFE)} if key else None
         try:
             with self._client.stream("POST", self._url, json=body, headers=headers) as answer:
                 status, retry_after = answer.status_code, answer.headers.get("Retry-After", "")

@@ -37,7 +37,7 @@ class SlackSender:
 
     def send(self, event: PageEvent) -> None:
         """As :meth:`alerts.notify.base.Sender.send`."""
-        self._poster.post(body(event), {"Idempotency-Key": event.id})
+        self._poster.post(body(event), event.id)
 
     def close(self) -> None:
         """Close the connection."""

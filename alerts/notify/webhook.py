@@ -15,7 +15,7 @@ class WebhookSender:
 
     def send(self, event: PageEvent) -> None:
         """As :meth:`alerts.notify.base.Sender.send`."""
-        self._poster.post(event.to_dict(), {"Idempotency-Key": event.id})
+        self._poster.post(event.to_dict(), event.id)
 
     def close(self) -> None:
         """Close the connection."""

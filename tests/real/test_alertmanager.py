@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from alerts.blame import Blame
+from alerts.incidents import Incidents, regroup
 from alerts.notify import alertmanager
 from alerts.page import PageEvent
 from tests.real.parts.alertmanager import Alertmanager
@@ -72,6 +73,40 @@ def test_a_page_is_active_passed_on_and_resolved(manager: Alertmanager, receiver
     assert receiver.taken[1]["status"] == "resolved"
     assert active(manager) == []
     assert (notifier.delivered, notifier.failed) == (3, 0)
+
+
+def test_an_incident_of_several_alerts_is_one_alert(manager: Alertmanager) -> None:
+    """It ends with its last alert, whichever that is; what opened it may open another one meanwhile."""
+    first = page()
+    now = first.at
+    sustained = replace(first, value="iad", cause="sustained", factor="", dedup_key="edgepath/iad", at=now + 0.1)
+    notifier = alertmanager(manager.url)
+    incidents: Incidents = {}
+
+    def play(at: float, *changes: PageEvent) -> None:
+        nonlocal incidents
+        incidents, told = regroup(incidents, changes, 1, at)
+        for event in told:
+            notifier.notify(event)
+        delivered = notifier.delivered + len(told)
+        until(lambda: notifier.delivered == delivered, 30)
+
+    def incident_labels() -> list[str | None]:
+        return sorted((a["labels"].get("incident") for a in active(manager)), key=str)
+
+    play(now, first)
+    play(now + 0.1, sustained)
+    assert [a["labels"]["pop"] for a in active(manager)] == ["fra"]
+    play(now + 0.2, replace(first, kind="resolve", at=now + 0.2))
+    until(lambda: time.time() > now + 2, 10)
+    again = replace(first, at=round(time.time(), 3), started=round(time.time(), 3))
+    play(again.at, again)
+    assert incident_labels() == sorted([None, str(int(again.started))], key=str)
+    play(time.time(), replace(again, kind="resolve", at=round(time.time(), 3)))
+    assert incident_labels() == [None]
+    play(time.time(), replace(sustained, kind="resolve", at=round(time.time(), 3)))
+    assert active(manager) == []
+    notifier.close(5)
 
 
 def test_a_page_waits_for_an_alertmanager_that_is_down(

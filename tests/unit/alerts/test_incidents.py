@@ -7,6 +7,7 @@ import pytest
 
 from alerts.blame import Blame
 from alerts.incidents import Incident, regroup
+from alerts.notify.alertmanager import alert
 from alerts.outage import blind_event
 from alerts.page import Member, PageEvent, event_from
 from tests.unit.alerts.alerts_support import T0, make_event
@@ -120,9 +121,54 @@ def test_an_alert_whose_old_incident_is_still_open_for_others_gets_a_key_of_its_
         "trigger",
         f"edgepath/edge-availability/prod/pop/fra/page@{int(T0) + 7200}",
     )
+    (first,) = [i.event for i in incidents.values() if i.event.started == T0]
+    assert alert(again)["labels"] == {**alert(first)["labels"], "incident": str(int(T0) + 7200)}, (
+        "or it would be the same"
+    )
     incidents, (end,) = regroup(incidents, [clears(fires(), T0 + 7300)], 600, T0 + 7300)
+    assert alert(end)["labels"] == alert(again)["labels"]
     assert (end.kind, end.dedup_key, end.started) == ("resolve", again.dedup_key, again.started)
     assert regroup(incidents, [clears(iad, T0 + 7400)], 600, T0 + 7400)[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("last", "same"),
+    [
+        ({}, True),
+        ({"slo": "edge-latency"}, False),
+        ({"dimension": "", "value": ""}, False),
+        ({"cause": "sustained", "factor": ""}, False),
+    ],
+)
+def test_a_receiver_knows_the_end_by_what_named_the_beginning(last: dict[str, Any], same: bool) -> None:
+    """Whichever alert ends last. Its counts are told if they are those of the alert that heads the page."""
+    first, joins = fires(), replace(fires(pop="iad", at=T0 + 60), **last, dedup_key="other")
+    incidents, (opened,) = regroup({}, [first], 600, T0)
+    incidents, _ = regroup(incidents, [joins], 600, T0 + 60)
+    ends = [joins, first] if same else [first, joins]
+    quiet = {"long_burn": 0.5, "short_burn": 0.25, "error_ratio": 0.125, "bad_events": 3.0, "total_events": 9.0}
+    incidents, _ = regroup(incidents, [clears(ends[0], T0 + 600)], 600, T0 + 600)
+    incidents, (end,) = regroup(incidents, [replace(clears(ends[1], T0 + 700), **quiet)], 600, T0 + 700)
+    assert incidents == {}
+    assert (end.kind, end.at, end.started, end.dedup_key) == ("resolve", T0 + 700, T0, opened.dedup_key)
+    assert alert(end)["labels"] == alert(opened)["labels"]
+    assert ("burn rate 0.5x" in end.text) == same
+    assert "350x" not in end.text
+    assert end.summary == "RESOLVED edge-availability fra +1: after 11m 40s, was edge envoy-fra UF"
+
+
+def test_who_is_told_of_the_end_is_for_the_slos_own_policies_to_say() -> None:
+    """``alertWhenResolved: false``; another SLO that ends last says nothing about it."""
+    opened = fires(targets=("slack", "pager"))
+    incidents, _ = regroup({}, [opened], 600, T0)
+    assert regroup(incidents, [replace(clears(opened, T0 + 60), targets=("pager",))], 600, T0 + 60)[1][0].targets == (
+        "pager",
+    )
+    latency = fires(slo="edge-latency", at=T0 + 1, targets=("slack", "pager"))
+    incidents, _ = regroup(incidents, [latency], 600, T0 + 1)
+    incidents, _ = regroup(incidents, [clears(opened, T0 + 60)], 600, T0 + 60)
+    (end,) = regroup(incidents, [replace(clears(latency, T0 + 90), targets=())], 600, T0 + 90)[1]
+    assert end.targets == ("slack", "pager")
 
 
 def test_the_resolve_of_an_alert_that_no_incident_knows_is_told() -> None:

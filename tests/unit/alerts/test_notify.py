@@ -4,11 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from alerts.notify import QueuedNotifier, alertmanager, webhook
+from alerts.notify import QueuedNotifier, alertmanager, slack, webhook
 from alerts.notify.alertmanager import alert
 from alerts.notify.base import DeliveryError
 from alerts.notify.http import JsonPoster, shown
@@ -44,6 +46,18 @@ def test_a_webhook_gets_the_documented_payload(receiver: Receiver) -> None:
     assert receiver.headers[0]["Content-Type"] == "application/json"
     assert receiver.headers[0]["Idempotency-Key"] == f"{TRIGGER.dedup_key}/trigger/4000867200.000"
     assert (notifier.delivered, notifier.failed, notifier.dropped) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("make", [webhook, slack])
+@pytest.mark.parametrize("value", ["münchen", "日本", "50%", "two\nlines", "a b"])
+def test_names_from_outside_need_not_be_ascii(receiver: Receiver, value: str, make: Any) -> None:
+    """They are in the key, which is sent as a header; one key is not mistaken for another."""
+    notifier = make(receiver.url, **FAST)
+    notifier.notify(replace(TRIGGER, value=value, dedup_key=f"edgepath/{value}"))
+    notifier.close(5)
+    assert (notifier.delivered, notifier.failed) == (1, 0)
+    key = receiver.headers[0]["Idempotency-Key"]
+    assert unquote(key) == f"edgepath/{value}/trigger/4000867200.000"
 
 
 @pytest.mark.parametrize(

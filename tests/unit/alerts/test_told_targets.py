@@ -1,0 +1,81 @@
+"""OpenSLO notification targets: which of them are told of what, through a whole watcher."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from alerts.burnrate import Policy, Rule, Sustained
+from alerts.page import PageEvent
+from alerts.slos.model import Alerting
+from alerts.watch import Watcher
+from tests.unit.alerts.alerts_support import T0, FakeStore, make_policy, make_slo
+
+FAST = Rule("page", 60, 10, Decimal("14.4"))
+
+
+class Target:
+    """A receiver that takes all that names it; of everything without a name."""
+
+    def __init__(self, only: str = "") -> None:
+        self.name = only or "general"
+        self.told: list[tuple[str, str]] = []
+        self._only = only
+        self._done: list[str] = []
+
+    def wants(self, event: PageEvent) -> bool:
+        """What names it."""
+        return not self._only or self._only in event.targets
+
+    def notify(self, event: PageEvent) -> None:
+        """Take it."""
+        self.told.append((event.kind, event.cause))
+        self._done.append(event.id)
+
+    def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
+        """It forgets nothing."""
+
+    def settled(self) -> Sequence[str]:
+        """All that was told."""
+        done, self._done = self._done, []
+        return done
+
+    def close(self, timeout_seconds: float) -> None:
+        """Nothing to do."""
+
+
+def watch(policy: Policy, alerting: Sequence[Alerting], bad: dict[range, int], targets: Sequence[Target]) -> None:
+    """Evaluate each second of the ranges' whole time; 50 requests a second, so many of them ``bad``."""
+    store = FakeStore()
+    watcher = Watcher(store, [make_slo(alerting=tuple(alerting))], policy, targets, sync_views=False)
+    for second in range(max(r.stop for r in bad)):
+        failed = next((n for r, n in bad.items() if second in r), 0)
+        store.add(T0 + second, 50 - failed, failed)
+        watcher.evaluate(T0 + second)
+
+
+def test_a_policy_may_leave_out_the_end() -> None:
+    """``alertWhenResolved: false``."""
+    oncall, general = Target("oncall"), Target()
+    quiet = Alerting("p", FAST, ("oncall",), when_resolved=False)
+    watch(make_policy(min_bad_events=Decimal(0)), [quiet], {range(50, 80): 50, range(80, 300): 0}, [oncall, general])
+    assert oncall.told == [("trigger", "burn-rate")]
+    assert general.told == [("trigger", "burn-rate"), ("resolve", "burn-rate")]
+
+
+def test_failure_under_the_floor_is_for_all_targets_of_its_severity() -> None:
+    """No policy of the SLO's own says anything of it; as in Grafana's rules."""
+    policy = replace(
+        make_policy(min_bad_events=Decimal(10), min_bad_paths=5),
+        sustained=Sustained("page", 3600, 60, 4, Decimal("0.5")),
+    )
+    slow = Rule("ticket", 120, 20, Decimal(6))
+    oncall, chat, general = Target("oncall"), Target("chat"), Target()
+    store = FakeStore()
+    slo = make_slo(alerting=(Alerting("p", FAST, ("oncall",)), Alerting("t", slow, ("chat",))))
+    watcher = Watcher(store, [slo], policy, [oncall, chat, general], sync_views=False)
+    for second in range(900):
+        if second % 60 == 7:
+            store.add(T0 + second, 0, 1)
+        watcher.evaluate(T0 + second)
+    assert oncall.told == general.told == [("trigger", "sustained")]
+    assert chat.told == []
