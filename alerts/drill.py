@@ -7,7 +7,7 @@ No real SLO counts that environment, and the drill's own SLO counts nothing else
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from alerts.drill_slo import DRILL
-from alerts.memory import TableMemory
+from alerts.memory import Delivery, TableMemory
+from alerts.notify.callback import SCREEN
 from alerts.notify.http import shown
 from alerts.page import PageEvent
 from alerts.paths_sql import count
@@ -120,7 +121,10 @@ class Runner:
                 drill.legs.append(leg)
                 if name.startswith("resolved"):
                     self._send(drill_id, GOOD, good=True)
-                detail = self._until(there, begun + timeout_seconds)
+                try:
+                    detail = self._until(there, begun + timeout_seconds)
+                except NotTakenError as error:
+                    leg.detail, detail = str(error), None
                 if detail is None:
                     on_leg(leg)
                     break
@@ -187,8 +191,10 @@ class Runner:
         return event.summary if event else ""
 
     def _taken(self, drill_id: str, kind: str) -> str:
-        waiting = [m for m in self._memory.load().outbox if m.event.value == drill_id and m.event.kind == kind]
-        return "" if waiting else "nothing waits"
+        state = self._memory.load()
+        if any(m.event.value == drill_id and m.event.kind == kind for m in state.outbox):
+            return ""
+        return taken([d for d in state.deliveries if f"/{drill_id}/" in d.event_id and f"/{kind}/" in d.event_id])
 
     def _shown(self, drill_id: str) -> str:
         filters = {"filter": [f'slo="{DRILL.name}"', f'pop="{drill_id}"']}
@@ -200,6 +206,26 @@ class Runner:
 
     def _resolved(self, drill_id: str) -> str:
         return "resolved" if self._event(drill_id) is None and self._taken(drill_id, "resolve") else ""
+
+
+class NotTakenError(Exception):
+    """Nobody need wait any longer; says why."""
+
+
+def taken(deliveries: Sequence[Delivery]) -> str:
+    """Names of the receivers that took an event which nobody waits for any more.
+
+    Raises:
+        NotTakenError: one of them did not, or there is none but the watcher's own screen.
+    """
+    told = [d for d in deliveries if not d.receiver.startswith(SCREEN)]
+    if lost := [f"{d.receiver}: {d.problem}" for d in told if d.problem]:
+        raise NotTakenError("; ".join(lost))
+    if not told:
+        raise NotTakenError(
+            "the watcher has no receiver but its screen: give it --alertmanager, --pagerduty or another"
+        )
+    return ", ".join(dict.fromkeys(d.receiver for d in told))
 
 
 def requests(drill_id: str, count: int, now: float, *, good: bool) -> bytes:

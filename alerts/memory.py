@@ -70,13 +70,29 @@ class Message:
     claimed: float
 
 
+class Delivery(NamedTuple):
+    """What became of an event at a receiver.
+
+    Attributes:
+        event_id, receiver: which.
+        at: when we heard of it, in seconds since the epoch.
+        problem: why it was not delivered; empty if it was.
+    """
+
+    event_id: str
+    receiver: str
+    at: float
+    problem: str = ""
+
+
 @dataclass(frozen=True)
 class State:
-    """Everything that is remembered."""
+    """Everything that is remembered; of the ``deliveries`` the latest."""
 
     alerts: dict[AlertKey, Alert] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     outbox: tuple[Message, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class Memory(Protocol):
@@ -225,6 +241,7 @@ def encode(state: State, indent: int | None = None) -> str:
             {"event": m.event.to_dict(), "waiting": list(m.waiting), "owner": m.owner, "claimed": m.claimed}
             for m in state.outbox
         ],
+        "deliveries": [list(d) for d in state.deliveries],
     }
     return json.dumps(told, indent=indent)
 
@@ -242,6 +259,7 @@ def decode(text: str) -> State:
         dict(_alert(entry) for entry in told["alerts"]),
         {i["key"]: Incident(event_from(i["event"]), i["joined"], tuple(i["open"])) for i in told["incidents"]},
         tuple(Message(event_from(m["event"]), tuple(m["waiting"]), m["owner"], m["claimed"]) for m in told["outbox"]),
+        tuple(Delivery(*d) for d in told.get("deliveries", ())),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from alerts.memory import TAKE_OVER_SECONDS, Message
+from alerts.memory import TAKE_OVER_SECONDS, Delivery, Message
 from alerts.notify import Notifier
 from alerts.page import PageEvent
 
@@ -23,7 +23,9 @@ class Outbox:
             self._notifiers[f"{n.name} #{same + 1}" if same else n.name] = n
         self._instance = instance
         self._handed: set[tuple[str, str]] = set()
-        self._settled: set[tuple[str, str]] = set()
+        self._settled: dict[tuple[str, str], str] = {}
+        self.counts: dict[tuple[str, bool], int] = {}
+        """How many events each receiver took (True) and did not (False). Replaced and never changed: any thread may read it."""
 
     def messages(self, events: Sequence[PageEvent], now: float) -> list[Message]:
         """Messages of ours for events, for whoever wants them."""
@@ -43,9 +45,7 @@ class Outbox:
                 _log.warning("taking over a message that another watcher did not deliver: %s", message.event.summary)
                 kept = replace(message, owner=self._instance, claimed=now)
             if kept.owner == self._instance:
-                waiting = tuple(
-                    n for n in kept.waiting if n in self._notifiers and (n, kept.event.id) not in self._settled
-                )
+                waiting = tuple(n for n in kept.waiting if self._outcome(n, kept.event) is None)
                 if not waiting:
                     continue
                 claimed = now if now - kept.claimed > _REFRESH else kept.claimed
@@ -53,10 +53,20 @@ class Outbox:
             left.append(kept)
         return tuple(left)
 
+    def deliveries(self, outbox: Sequence[Message], now: float) -> tuple[Delivery, ...]:
+        """What became of those messages that :meth:`after` took out of the same outbox."""
+        return tuple(
+            Delivery(m.event.id, name, now, outcome)
+            for m in outbox
+            if m.owner == self._instance
+            for name in m.waiting
+            if (outcome := self._outcome(name, m.event)) is not None
+        )
+
     def send(self, outbox: Sequence[Message]) -> None:
         """Hand over what is ours and was not handed over yet. Call when the outbox has been written down."""
         ids = {m.event.id for m in outbox}
-        self._settled = {s for s in self._settled if s[1] in ids}
+        self._settled = {s: problem for s, problem in self._settled.items() if s[1] in ids}
         self._handed = {s for s in self._handed if s[1] in ids}
         held: set[tuple[str, str]] = set()
         for message in outbox:
@@ -67,7 +77,7 @@ class Outbox:
                 elif place not in held and mark not in self._handed and name in self._notifiers:
                     self._handed.add(mark)
                     if not _hand(self._notifiers[name], message.event):
-                        self._settled.add(mark)
+                        self._settle(*mark, "it failed")
 
     def tell(self, event: PageEvent) -> None:
         """Hand over an event that no outbox can hold (ClickHouse is away). From any thread."""
@@ -87,7 +97,21 @@ class Outbox:
 
     def _hear(self) -> None:
         for name, notifier in self._notifiers.items():
-            self._settled.update((name, event_id) for event_id in notifier.settled())
+            for event_id, problem in notifier.settled():
+                self._settle(name, event_id, problem)
+
+    def _settle(self, name: str, event_id: str, problem: str) -> None:
+        self._settled[(name, event_id)] = problem
+        mark = (name, not problem)
+        self.counts = {**self.counts, mark: self.counts.get(mark, 0) + 1}
+
+    def _outcome(self, name: str, event: PageEvent) -> str | None:
+        """None while it waits, the problem if it was lost, empty if it was taken."""
+        return (
+            "no watcher has this receiver any more"
+            if name not in self._notifiers
+            else self._settled.get((name, event.id))
+        )
 
 
 def _hand(notifier: Notifier, event: PageEvent) -> bool:

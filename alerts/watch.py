@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 3
+_DELIVERIES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,10 @@ class Watcher:
                 self._outbox.tell(well)
         return events
 
+    def deliveries(self) -> Mapping[tuple[str, bool], int]:
+        """How many events each receiver, by name, took (True) and did not (False), of this process. From any thread."""
+        return self._outbox.counts
+
     def standing(self, now: float) -> Standing:
         """What other watchers are told of us when they ask. From any thread."""
         evaluated = self.work.evaluated
@@ -168,7 +173,10 @@ class Watcher:
             state = self._memory.load()
             left = self._outbox.after(state.outbox, 0.0)
             if left != state.outbox:
-                self._memory.save(replace(state, outbox=left))
+                done = (*state.deliveries, *self._outbox.deliveries(state.outbox, self.work.begun or 0.0))[
+                    -_DELIVERIES:
+                ]
+                self._memory.save(replace(state, outbox=left, deliveries=done))
         except EdgepathError as error:
             _log.error("what was sent at the end could not be noted, and may be sent again: %s", error)
 
@@ -197,7 +205,8 @@ class Watcher:
                 if event.kind == "trigger":
                     incidents[event.dedup_key] = replace(incidents[event.dedup_key], event=event)
             outbox = (*self._outbox.after(state.outbox, now), *self._outbox.messages(events, now))
-            after = State(alerts, incidents, outbox)
+            done = (*state.deliveries, *self._outbox.deliveries(state.outbox, now))[-_DELIVERIES:]
+            after = State(alerts, incidents, outbox, done)
             if after == state or self._memory.save(after):
                 break
             # Another watcher was first: what it decided is what holds.

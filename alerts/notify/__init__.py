@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from alerts.notify.alertmanager import alertmanager
-from alerts.notify.base import DeliveryError, Notifier
+from alerts.notify.base import DeliveryError, Notifier, Settled
 from alerts.notify.callback import CallbackNotifier
 from alerts.notify.heartbeat import heartbeat
 from alerts.notify.pagerduty import pagerduty
@@ -19,6 +19,7 @@ __all__ = [
     "DeliveryError",
     "Notifier",
     "QueuedNotifier",
+    "Settled",
     "alertmanager",
     "for_targets",
     "heartbeat",

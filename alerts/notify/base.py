@@ -1,7 +1,7 @@
 """What the watcher asks of a notifier, and what a notifier with a queue asks of its sender."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from alerts.page import PageEvent
 from telemetry.errors import EdgepathError
@@ -9,6 +9,18 @@ from telemetry.errors import EdgepathError
 
 class DeliveryError(EdgepathError):
     """The receiver refused a message for good: sending it again is no use. Never names the secret part of a URL."""
+
+
+class Settled(NamedTuple):
+    """An event that a notifier is done with.
+
+    Attributes:
+        event_id: its :attr:`~alerts.page.PageEvent.id`.
+        problem: why it was not delivered; empty if it was. Holds no secrets.
+    """
+
+    event_id: str
+    problem: str = ""
 
 
 class Notifier(Protocol):
@@ -29,8 +41,8 @@ class Notifier(Protocol):
         """Called after every evaluation with what is open: for receivers that forget. Returns at once."""
         ...
 
-    def settled(self) -> Sequence[str]:
-        """Ids (:attr:`~alerts.page.PageEvent.id`) of events that are done with, delivered or given up, since the last call."""
+    def settled(self) -> Sequence[Settled]:
+        """Events that are done with, delivered, refused or given up, since the last call."""
         ...
 
     def close(self, timeout_seconds: float) -> None:

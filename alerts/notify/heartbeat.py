@@ -7,6 +7,7 @@ Two kinds: a POST to a URL that pages when it is not called any more (Healthchec
 from collections.abc import Sequence
 from typing import Any, Final
 
+from alerts.notify.base import Settled
 from alerts.notify.http import JsonPoster, label
 from alerts.notify.queued import QueuedNotifier
 from alerts.page import PageEvent, rfc3339
@@ -61,7 +62,7 @@ class Heartbeat:
     def notify(self, event: PageEvent) -> None:
         """Nothing to do."""
 
-    def settled(self) -> Sequence[str]:
+    def settled(self) -> Sequence[Settled]:
         """Nothing was told."""
         self._queue.settled()
         return ()

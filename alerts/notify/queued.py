@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from alerts.notify.base import DeliveryError, Sender
+from alerts.notify.base import DeliveryError, Sender, Settled
 from alerts.page import PageEvent
 from telemetry.errors import OverloadedError, UnavailableError
 
@@ -63,7 +63,7 @@ class QueuedNotifier:
         self._capacity = capacity
         self._only = only
         self._updates = updates
-        self._done: list[str] = []
+        self._done: list[Settled] = []
         self._queue: deque[PageEvent] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -71,9 +71,12 @@ class QueuedNotifier:
 
     def wants(self, event: PageEvent) -> bool:
         """As :meth:`alerts.notify.base.Notifier.wants`."""
-        return (not self._only or self._only in event.targets) and (self._updates or event.kind != "update")
+        named = (
+            not self._only or self._only in event.targets or event.drill
+        )  # a drill is to reach whoever a page may reach
+        return named and (self._updates or event.kind != "update")
 
-    def settled(self) -> Sequence[str]:
+    def settled(self) -> Sequence[Settled]:
         """As :meth:`alerts.notify.base.Notifier.settled`."""
         with self._changed:
             done, self._done = self._done, []
@@ -87,7 +90,7 @@ class QueuedNotifier:
             if len(self._queue) >= self._capacity:
                 lost = self._queue.popleft()
                 self.dropped += 1
-                self._done.append(lost.id)
+                self._done.append(Settled(lost.id, "too many messages wait"))
                 _log.error("%s: too many messages wait; dropped: %s", self.name, lost.summary)
             self._queue.append(event)
             if self._thread is None:
@@ -123,12 +126,13 @@ class QueuedNotifier:
 
     def _run(self) -> None:
         while (event := self._next()) is not None:
-            if not self._deliver(event):
+            problem = self._deliver(event)
+            if problem is None:
                 return
             with self._changed:
                 if self._queue and self._queue[0] is event:
                     self._queue.popleft()
-                    self._done.append(event.id)
+                    self._done.append(Settled(event.id, problem))
 
     def _next(self) -> PageEvent | None:
         """The oldest event (which stays in the queue until it is done with), or None when it is time to stop."""
@@ -139,15 +143,15 @@ class QueuedNotifier:
                 return None
             return self._queue[0]
 
-    def _deliver(self, event: PageEvent) -> bool:
-        """Try until delivered, refused or given up (True), or until it is time to stop (False)."""
+    def _deliver(self, event: PageEvent) -> str | None:
+        """Try until delivered (empty), refused or given up (why), or until it is time to stop (None)."""
         pause = self._first_backoff
         give_up = time.monotonic() + self._give_up
         while True:
             try:
                 self._sender.send(event)
                 self.delivered += 1
-                return True
+                return ""
             except (UnavailableError, OverloadedError) as error:
                 wait = max(pause, min(getattr(error, "retry_after", 0.0), self._longest_backoff))
                 if time.monotonic() + wait >= give_up:
@@ -159,12 +163,12 @@ class QueuedNotifier:
                 return self._lost(event, error)
             pause = min(pause * 2, self._longest_backoff)
             if not self._sleep(wait):
-                return False
+                return None
 
-    def _lost(self, event: PageEvent, error: Exception) -> bool:
+    def _lost(self, event: PageEvent, error: Exception) -> str:
         self.failed += 1
         _log.error("%s: not delivered (%s): %s", self.name, error, event.summary)
-        return True
+        return str(error) or type(error).__name__
 
     def _sleep(self, seconds: float) -> bool:
         """Wait; False when the wait would end after the stop."""

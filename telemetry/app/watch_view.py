@@ -37,6 +37,14 @@ class _Metrics(Collector):
         for severity in ("page", "ticket"):
             opened.add_metric([severity], sum(event.severity == severity for event in events))
         yield opened
+        deliveries = CounterMetricFamily(
+            "edgepath_watch_deliveries",
+            "Pages, their updates and their ends that a receiver took, or refused for good or did not take in time.",
+            labels=["receiver", "result"],
+        )
+        for (receiver, taken), count in self._watcher.deliveries().items():
+            deliveries.add_metric([receiver, "delivered" if taken else "lost"], count)
+        yield deliveries
         stage = self._watcher.standing(0).stage
         yield GaugeMetricFamily(
             "edgepath_watch_outage_told",

@@ -242,7 +242,9 @@ def _tell(event: "PageEvent") -> None:
 
 def _here() -> str:
     """The screen's name among receivers: another watcher's screen is another one."""
-    return f"screen of {socket.gethostname()}:{os.getpid()}"
+    from alerts.notify.callback import SCREEN  # noqa: PLC0415
+
+    return f"{SCREEN}{socket.gethostname()}:{os.getpid()}"
 
 
 def _notifiers(

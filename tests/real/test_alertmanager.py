@@ -11,7 +11,7 @@ import pytest
 
 from alerts.blame import Blame
 from alerts.incidents import Incidents, regroup
-from alerts.notify import alertmanager
+from alerts.notify import Settled, alertmanager
 from alerts.page import PageEvent
 from tests.real.parts.alertmanager import Alertmanager
 from tests.unit.alerts.alerts_support import make_event
@@ -59,7 +59,7 @@ def test_a_page_is_active_passed_on_and_resolved(manager: Alertmanager, receiver
     assert receiver.taken[0]["status"] == "firing"
 
     # Alertmanager may have passed it on before our side has heard that it was taken; nothing is repeated until then.
-    until(lambda: list(notifier.settled()) == [event.id], 30)
+    until(lambda: list(notifier.settled()) == [Settled(event.id)], 30)
     notifier.refresh([event], event.at + 120)
     until(lambda: notifier.delivered == 2, 30)
     (again,) = active(manager)

@@ -79,6 +79,14 @@ def test_a_drill_arrives_and_is_timed_and_leaves_nothing(
             assert (status, told["arrived"]) == (0, True), told
             until(lambda: len(receiver.taken) == 2, 30)
             until(lambda: [b["status"] for b in passed_on.taken] == ["firing", "resolved"], 60)
+            receiver.answers = [(404, {})]
+            status, refusal = drill(found[1], clickhouse_url, "4m")
+            assert (status, refusal["arrived"]) == (1, False)
+            legs = refusal["legs"]
+            assert isinstance(legs, list)
+            assert (legs[-1]["leg"], legs[-1]["seconds"]) == ("taken by every receiver", None)
+            assert legs[-1]["detail"].endswith("answered 404"), "and which receiver it was"
+            receiver.answers.clear()
         legs = told["legs"]
         assert isinstance(legs, list)
         seconds = [leg["seconds"] for leg in legs]
@@ -86,7 +94,7 @@ def test_a_drill_arrives_and_is_timed_and_leaves_nothing(
         assert [leg["leg"] for leg in legs][-2:] == ["shown by Alertmanager", "resolved and told"]
         assert len(legs) == 7
         assert passed_on.taken[0]["commonLabels"]["drill"] == "true"
-        assert [(b["kind"], b["slo"], b["drill"]) for b in receiver.taken] == [
+        assert [(b["kind"], b["slo"], b["drill"]) for b in receiver.taken[:2]] == [
             ("trigger", "edgepath-drill", True),
             ("resolve", "edgepath-drill", True),
         ]

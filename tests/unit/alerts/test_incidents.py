@@ -146,7 +146,13 @@ def test_a_receiver_knows_the_end_by_what_named_the_beginning(last: dict[str, An
     incidents, (opened,) = regroup({}, [first], 600, T0)
     incidents, _ = regroup(incidents, [joins], 600, T0 + 60)
     ends = [joins, first] if same else [first, joins]
-    quiet = {"long_burn": 0.5, "short_burn": 0.25, "error_ratio": 0.125, "bad_events": 3.0, "total_events": 9.0}
+    quiet: dict[str, Any] = {
+        "long_burn": 0.5,
+        "short_burn": 0.25,
+        "error_ratio": 0.125,
+        "bad_events": 3.0,
+        "total_events": 9.0,
+    }
     incidents, _ = regroup(incidents, [clears(ends[0], T0 + 600)], 600, T0 + 600)
     incidents, (end,) = regroup(incidents, [replace(clears(ends[1], T0 + 700), **quiet)], 600, T0 + 700)
     assert incidents == {}

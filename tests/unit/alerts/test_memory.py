@@ -13,6 +13,7 @@ from alerts.memory import (
     TAKE_OVER_SECONDS,
     Alert,
     AlertKey,
+    Delivery,
     FileMemory,
     Message,
     State,
@@ -20,6 +21,7 @@ from alerts.memory import (
     decode,
     encode,
 )
+from alerts.notify import Settled
 from alerts.page import PageEvent
 from alerts.sli_reads import Group
 from alerts.watch import Watcher
@@ -36,6 +38,7 @@ STATE = State(
     },
     {make_event().dedup_key: Incident(make_event(), T0, (make_event().dedup_key,))},
     (Message(make_event(), ("hook",), "me", T0),),
+    (Delivery("edgepath/a/trigger", "hook", T0, "answered 404"),),
 )
 
 
@@ -138,7 +141,7 @@ class Receiver:
     name = "hook"
 
     def __init__(self, taken: list[PageEvent]) -> None:
-        self.taken, self.up, self.queue, self.done = taken, True, list[PageEvent](), list[str]()
+        self.taken, self.up, self.queue, self.done = taken, True, list[PageEvent](), list[Settled]()
 
     def wants(self, event: PageEvent) -> bool:
         """All."""
@@ -158,9 +161,9 @@ class Receiver:
         while self.up and self.queue:
             event = self.queue.pop(0)
             self.taken.append(event)
-            self.done.append(event.id)
+            self.done.append(Settled(event.id))
 
-    def settled(self) -> Sequence[str]:
+    def settled(self) -> Sequence[Settled]:
         """What was taken."""
         done, self.done = self.done, []
         return done

@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from alerts.burnrate import Policy, Rule, Sustained
+from alerts.notify import Settled
 from alerts.page import PageEvent
 from alerts.slos.model import Alerting
 from alerts.watch import Watcher
@@ -20,7 +21,7 @@ class Target:
         self.name = only or "general"
         self.told: list[tuple[str, str]] = []
         self._only = only
-        self._done: list[str] = []
+        self._done: list[Settled] = []
 
     def wants(self, event: PageEvent) -> bool:
         """What names it."""
@@ -29,12 +30,12 @@ class Target:
     def notify(self, event: PageEvent) -> None:
         """Take it."""
         self.told.append((event.kind, event.cause))
-        self._done.append(event.id)
+        self._done.append(Settled(event.id))
 
     def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
         """It forgets nothing."""
 
-    def settled(self) -> Sequence[str]:
+    def settled(self) -> Sequence[Settled]:
         """All that was told."""
         done, self._done = self._done, []
         return done
