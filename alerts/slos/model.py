@@ -164,3 +164,9 @@ class Catalog:
     prometheus: tuple[PrometheusSlo, ...] = ()
     targets: tuple[Target, ...] = ()
     services: tuple[Service, ...] = field(default=())
+
+    @property
+    def used_targets(self) -> tuple[Target, ...]:
+        """The targets that an alert policy of an SLO over request paths names."""
+        used = {name for slo in self.slos for a in slo.alerting for name in a.targets}
+        return tuple(target for target in self.targets if target.name in used)

@@ -73,7 +73,9 @@ class Up:
         """
         self.settings = settings
         self.policy = policies.load(settings.policy)
-        self.slos = slos.load(settings.slos or (_demo_slos() if settings.demo else None))
+        catalog = slos.load_catalog(settings.slos or (_demo_slos() if settings.demo else None))
+        self.slos = list(catalog.slos)
+        self._targets = notify.for_targets(catalog.used_targets)
         if problems := lint(self.slos, self.policy):
             raise ProblemsError(problems)
         self._on_page = on_page
@@ -159,6 +161,7 @@ class Up:
         notifiers: list[notify.Notifier] = [notify.CallbackNotifier(self._paged)]
         notifiers += [notify.webhook(url) for url in s.webhooks]
         notifiers += [notify.alertmanager(url) for url in s.alertmanagers]
+        notifiers += self._targets
         watcher = Watcher(
             self.store,
             self.slos,

@@ -263,8 +263,12 @@ def _notifiers(
     made += [notify.alertmanager(url) for url in alertmanagers]
     made += [notify.pagerduty(key, *([pagerduty_url] if pagerduty_url else [])) for key in pagerduties]
     made += [notify.slack(url) for url in slacks]
-    used = {name for slo in catalog.slos for a in slo.alerting for name in a.targets}
-    return [*made, *notify.for_targets(t for t in catalog.targets if t.name in used)]
+    if not made:
+        _log.warning(
+            "nobody but this screen is told what cannot be seen (ClickHouse away, no telemetry), and of SLOs whose alert "
+            "policies name no notification target: give --alertmanager, --pagerduty, --slack or --webhook"
+        )
+    return [*made, *notify.for_targets(catalog.used_targets)]
 
 
 def _loop(watcher: "Watcher", stopping: threading.Event, interval_seconds: float, *, once: bool) -> None:

@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+
+import pytest
 
 from alerts.burnrate import Policy, Rule, Sustained
 from alerts.notify import Settled
 from alerts.page import PageEvent
 from alerts.slos.model import Alerting
 from alerts.watch import Watcher
-from tests.unit.alerts.alerts_support import T0, FakeStore, make_policy, make_slo
+from telemetry.app.settings import UpSettings
+from telemetry.app.up import Up
+from telemetry.errors import ConfigurationError
+from tests.unit.alerts.alerts_support import T0, FakeStore, make_policy, make_slo, write
+from tests.unit.alerts.test_openslo_objects import ALL
 
 FAST = Rule("page", 60, 10, Decimal("14.4"))
 
@@ -80,3 +87,10 @@ def test_failure_under_the_floor_is_for_all_targets_of_its_severity() -> None:
         watcher.evaluate(T0 + second)
     assert oncall.told == general.told == [("trigger", "sustained")]
     assert chat.told == []
+
+
+def test_everything_in_one_process_tells_them_too(tmp_path: Path) -> None:
+    """``edgepath up`` wants to know where they are, as ``edgepath watch`` does."""
+    file = write(tmp_path / "all.yaml", "---\n".join(ALL))
+    with pytest.raises(ConfigurationError, match="the notification target on-call is to be found in PAGERDUTY_KEY"):
+        Up(UpSettings(tmp_path / "data", slos=(file,)))
