@@ -147,7 +147,8 @@ def _burners(store: Store, slo: Slo, group: Group, since: float, now: float, bud
 def _incidents(store: Store, slo: Slo, group: Group, since: float, now: float, budget: float) -> list[Burner]:
     """What each page of the group burned, from its trigger to its resolve."""
     rows = store.query(
-        "SELECT dedup_key, toFloat64(started), maxIf(toFloat64(at), kind = 'resolve'), any(summary) "  # noqa: S608
+        "SELECT dedup_key, toFloat64(started), maxIf(toFloat64(at), kind = 'resolve'), "  # noqa: S608
+        "if(countIf(kind != 'resolve') > 0, argMaxIf(summary, at, kind != 'resolve'), any(summary)) "
         f"FROM {ALERT_EVENTS} FINAL WHERE slo = {{slo:String}} AND environment = {{environment:String}} "
         "AND value = {value:String} AND severity = 'page' AND started >= toDateTime({since:Int64}, 'UTC') "
         "GROUP BY dedup_key, started ORDER BY started",

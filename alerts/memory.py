@@ -114,20 +114,28 @@ class Memory(Protocol):
 
 
 def record(store: Store, events: Sequence[PageEvent]) -> None:
-    """Note events in ``alert_events``, for reports. The same event a second time changes nothing.
+    """Note events in ``alert_events``, for reports: of an incident one row for each of its alerts.
+
+    The same event a second time changes nothing.
 
     Raises:
         StoreError, UnavailableError: it cannot be written now.
     """
-    for e in events:
+    for e, alert in [(event, alert) for event in events for alert in _alerts_of(event)]:
         times = ", ".join(f"fromUnixTimestamp64Milli({round(t * 1000)}, 'UTC')" for t in (e.at, e.started))
         columns = "at, started, kind, cause, dedup_key, slo, service, environment, value, severity, summary"
         names = columns.split(", ")[2:]
-        values: dict[str, Parameter] = {name: str(getattr(e, name)) for name in names}
+        values: dict[str, Parameter] = {**{name: str(getattr(e, name)) for name in names}, **alert}
         store.execute(
             f"INSERT INTO alert_events ({columns}) SELECT {times}, {', '.join(f'{{{n}:String}}' for n in names)}",
             values,
         )
+
+
+def _alerts_of(event: PageEvent) -> list[dict[str, str]]:
+    """Of each alert of an incident what it has of its own: first of the one that heads it, which is the event's."""
+    others = [m for m in event.members if (m.slo, m.value) != (event.slo, event.value)]
+    return [{}, *({"dedup_key": m.key, "slo": m.slo, "value": m.value} for m in others)]
 
 
 def new_instance() -> str:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import telemetry.store
 from alerts.budget import reports
 from alerts.memory import record
+from alerts.page import Member
 from alerts.sli_views import sync
 from alerts.status import status
 from telemetry.cli.slo import slo as command
@@ -67,6 +68,25 @@ def test_incidents_are_told_with_what_they_burned(filled: Store) -> None:
     record(filled, [page, replace(page, kind="resolve", at=page.at + 600), page])
     (report,) = reports(filled, SLO, WORKBOOK, T0 + 60)
     assert [(b.value, b.bad) for b in report.incidents] == [(page.summary, 20)]
+
+
+def test_an_incident_is_told_of_every_group_that_it_has(filled: Store) -> None:
+    """Also of one that joined later, and did not head the page."""
+    head = make_event(
+        value="iad",
+        dedup_key="edgepath/edge-availability/prod/pop/iad/page",
+        started=T0 - 2 * DAY + 60,
+        at=T0 - 2 * DAY + 60,
+    )
+    members = tuple(
+        Member(f"edgepath/edge-availability/prod/pop/{pop}/page", "edge-availability", pop, 0.5, "errors")
+        for pop in ("iad", "fra")
+    )
+    grown = replace(head, kind="update", members=members)
+    record(filled, [head, grown, replace(grown, kind="resolve", at=head.at + 600)])
+    (report,) = reports(filled, SLO, WORKBOOK, T0 + 60)
+    assert report.value == "fra"
+    assert [(b.value, b.bad) for b in report.incidents] == [(grown.summary, 20)]
 
 
 def test_status_says_how_long_it_lasts_and_which_state_that_is(filled: Store) -> None:
