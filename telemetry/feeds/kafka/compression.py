@@ -10,7 +10,7 @@ import zstandard
 
 from telemetry.errors import MalformedError
 
-BATCH_BYTES: Final = 128 * 1024 * 1024
+BATCH_BYTES: Final = 64 * 1024 * 1024
 """The largest batch after decompression. Brokers take batches of 1 MB if not told otherwise; spans shrink 10 to 50 times."""
 
 _NAMES: Final = ("none", "gzip", "snappy", "lz4", "zstd")
