@@ -131,6 +131,16 @@ def test_something_that_is_no_clickhouse(client: HttpClient, front: Front) -> No
         client.run("SELECT 1")
 
 
+def test_what_cannot_be_sent_is_a_store_error(client: HttpClient, front: Front) -> None:
+    """What httpx refuses by itself is none of its HTTP errors: too long a URL, a client that is closed."""
+    with pytest.raises(StoreError, match=r"^ClickHouse at .* cannot be asked: URL component 'query' too long"):
+        client.run("SELECT 1", parameters={"ids": ["x" * 32] * 5_000})
+    client.close()
+    with pytest.raises(StoreError, match=r"cannot be asked: .*closed"):
+        client.run("SELECT 1")
+    assert front.asked == []
+
+
 def test_who_wakes_from_a_long_sleep_does_not_go_on_sending(front: Front) -> None:
     """A statement's life must be bounded: the body ends short, and so nothing of it is inserted."""
     address = ServerAddress("127.0.0.1", 9000, "db", "me", "", http_port=front.server_address[1])
