@@ -11,6 +11,7 @@ from telemetry.errors import StoreError, UnavailableError
 from telemetry.store import http
 from telemetry.store.address import ServerAddress
 from telemetry.store.http import HttpClient
+from telemetry.store.server import ServerStore
 
 
 class Front(ThreadingHTTPServer):
@@ -114,6 +115,22 @@ def test_the_code_is_read_from_the_text_where_the_header_is_missing(client: Http
     with pytest.raises(StoreError) as caught:
         client.run("SELECT 1")
     assert caught.value.code == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "nothing"), ("<html>maintenance</html>", "'<html>maintenance</html>'"), ("ARROW1 cut", "'ARROW1 cut'")],
+)
+def test_a_success_that_is_no_arrow_file_is_unavailable(
+    front: Front, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    """A gateway's own page, or an answer that was cut: nothing of ClickHouse, and it will pass."""
+    monkeypatch.setattr(ServerStore, "ensure_database", lambda _: None)
+    store = ServerStore(ServerAddress("127.0.0.1", 9000, "db", "me", "", http_port=front.server_address[1]))
+    front.text = text
+    with pytest.raises(UnavailableError, match=rf"^ClickHouse at .* answers with what is no Arrow file: {told}; is a"):
+        store.arrow("SELECT 1")
+    store.close()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
