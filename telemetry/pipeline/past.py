@@ -1,13 +1,16 @@
 """What was emitted, asked of the log of blocks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import pyarrow as pa
 
 from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.sql import emitted, originals, whereabouts
 from telemetry.store.base import Store
 
-_AT_ONCE = 2_000
+_AT_ONCE: Final = 500
+"""Traces a statement: they stand in its URL, which takes 64 KiB at most; and no statement takes long."""
 
 
 class StoredPast:
@@ -29,21 +32,28 @@ class StoredPast:
     def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:
         """As :meth:`telemetry.engine.past.Past.find`."""
         places: dict[bytes, tuple[int, int]] = {}
-        for begin in range(0, len(traces), _AT_ONCE):
-            found = whereabouts(
-                self._store, PATHS, topic=self._topic, partition=partition, trace_ids=traces[begin : begin + _AT_ONCE]
-            )
+        for some in _parts(traces):
+            found = whereabouts(self._store, PATHS, topic=self._topic, partition=partition, trace_ids=some)
             columns = (found.column(name).to_pylist() for name in ("trace_id", "last_offset", "block"))
             places |= {trace: (offset, block) for trace, offset, block in zip(*columns, strict=True)}
         return places
 
     def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:
         """As :meth:`telemetry.engine.past.Past.originals`."""
-        return originals(
-            self._store,
-            PATHS,
-            topic=self._topic,
-            partition=partition,
-            blocks=list(blocks.values()),
-            trace_ids=list(blocks),
+        # Neighbours in the log are asked for together: each statement reads few blocks.
+        return pa.concat_tables(
+            originals(
+                self._store,
+                PATHS,
+                topic=self._topic,
+                partition=partition,
+                blocks=[blocks[trace] for trace in some],
+                trace_ids=some,
+            )
+            for some in _parts(sorted(blocks, key=blocks.__getitem__)) or [()]
         )
+
+
+def _parts(traces: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """So many that one statement can ask for them."""
+    return [traces[begin : begin + _AT_ONCE] for begin in range(0, len(traces), _AT_ONCE)]

@@ -107,7 +107,7 @@ class HttpClient:
             parameters: for its ``{name:Type}``.
 
         Raises:
-            StoreError: ClickHouse refused it, with ClickHouse's code.
+            StoreError: ClickHouse refused it, with ClickHouse's code; or its parameters are too long to be sent.
             UnavailableError: ClickHouse does not answer or cannot take it now.
             ConfigurationError: its certificate is not trusted.
         """
@@ -131,6 +131,9 @@ class HttpClient:
                 raise mistake from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UnavailableError(f"{self._where} does not answer: {reason}") from error
+        except (httpx.InvalidURL, httpx.CookieConflict, RuntimeError) as error:
+            # To httpx these are no HTTPError; the last comes of a client that is closed.
+            raise StoreError(f"{self._where} cannot be asked: {error}") from error
         if answer.status_code != 200:
             raise self._refused(answer)
         return answer.content

@@ -68,7 +68,14 @@ class ServerStore:
     def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """As :meth:`telemetry.store.base.Store.arrow`."""
         answer = self._http.run(f"{sql}\nFORMAT Arrow", settings=ARROW_SETTINGS, parameters=parameters)
-        return pa.ipc.open_file(pa.BufferReader(answer)).read_all()
+        try:
+            return pa.ipc.open_file(pa.BufferReader(answer)).read_all()
+        except (pa.ArrowException, OSError) as error:
+            told = repr(answer[:60])[1:] if answer else "nothing"
+            raise UnavailableError(
+                f"ClickHouse at {self._address} (HTTP port {self._address.http_port}) answers with what is no Arrow file: "
+                f"{told}; is a proxy in its place?"
+            ) from error
 
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """As :meth:`telemetry.store.base.Store.execute`."""

@@ -10,6 +10,7 @@ from telemetry.blocklog.model import Head
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables, emitted, originals
 from telemetry.errors import FencedError
+from telemetry.pipeline.past import StoredPast
 from telemetry.store.base import Store
 from tests.support.log_blocks import TOPIC, block_of, late, path, restated
 
@@ -172,6 +173,25 @@ class BlockLogContract:
         assert first["span_data"] == bytes(range(256))
         assert first["start"].value == 4_000_867_200_123_456_789
         assert first["hops.tier"] == [b"edge", b"api"]
+
+    def test_thousands_of_traces_of_the_past(self, store: Store) -> None:
+        """More than one statement can name: each is found, each is read from the block that is named."""
+        log = log_of(store)
+        lease = log.take_over(0)
+        numbers = range(1, 5_001)
+        blocks = {number.to_bytes(16): 2 + number % 2 for number in numbers}
+        for block in (2, 3):
+            log.append(block_of(lease, block, [path(n) for n in numbers if 2 + n % 2 == block]))
+        past = StoredPast(store, TOPIC)
+        unknown = (6_000).to_bytes(16)
+        assert past.find(0, [*blocks, unknown]) == {
+            trace: (int.from_bytes(trace), block) for trace, block in blocks.items()
+        }
+        found = past.originals(0, blocks)
+        assert dict(zip(found["trace_id"].to_pylist(), found["block"].to_pylist(), strict=True)) == blocks
+        assert found.num_rows == len(blocks)
+        assert past.originals(0, {unknown: 2}).num_rows == 0
+        assert past.originals(0, {}).schema == found.schema
 
     def test_partitions_and_topics_have_sequences_of_their_own(self, store: Store) -> None:
         """Equal numbers in them are other blocks."""

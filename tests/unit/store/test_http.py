@@ -11,6 +11,7 @@ from telemetry.errors import StoreError, UnavailableError
 from telemetry.store import http
 from telemetry.store.address import ServerAddress
 from telemetry.store.http import HttpClient
+from telemetry.store.server import ServerStore
 
 
 class Front(ThreadingHTTPServer):
@@ -116,6 +117,22 @@ def test_the_code_is_read_from_the_text_where_the_header_is_missing(client: Http
     assert caught.value.code == 60
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "nothing"), ("<html>maintenance</html>", "'<html>maintenance</html>'"), ("ARROW1 cut", "'ARROW1 cut'")],
+)
+def test_a_success_that_is_no_arrow_file_is_unavailable(
+    front: Front, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    """A gateway's own page, or an answer that was cut: nothing of ClickHouse, and it will pass."""
+    monkeypatch.setattr(ServerStore, "ensure_database", lambda _: None)
+    store = ServerStore(ServerAddress("127.0.0.1", 9000, "db", "me", "", http_port=front.server_address[1]))
+    front.text = text
+    with pytest.raises(UnavailableError, match=rf"^ClickHouse at .* answers with what is no Arrow file: {told}; is a"):
+        store.arrow("SELECT 1")
+    store.close()
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_gateway_that_fails_is_unavailable(client: HttpClient, front: Front, status: int) -> None:
     """A proxy before the server."""
@@ -129,6 +146,16 @@ def test_something_that_is_no_clickhouse(client: HttpClient, front: Front) -> No
     front.status = 400
     with pytest.raises(StoreError, match=r"answers 400: nothing; is that its HTTP port\? \?http_port= in"):
         client.run("SELECT 1")
+
+
+def test_what_cannot_be_sent_is_a_store_error(client: HttpClient, front: Front) -> None:
+    """What httpx refuses by itself is none of its HTTP errors: too long a URL, a client that is closed."""
+    with pytest.raises(StoreError, match=r"^ClickHouse at .* cannot be asked: URL component 'query' too long"):
+        client.run("SELECT 1", parameters={"ids": ["x" * 32] * 5_000})
+    client.close()
+    with pytest.raises(StoreError, match=r"cannot be asked: .*closed"):
+        client.run("SELECT 1")
+    assert front.asked == []
 
 
 def test_who_wakes_from_a_long_sleep_does_not_go_on_sending(front: Front) -> None:
