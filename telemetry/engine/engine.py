@@ -88,6 +88,7 @@ class Engine:
         """
         self._settings = settings
         self._strings = Strings(settings.tiers)
+        self._most_strings = _STRINGS_KEPT
         self._decoder = Decoder(self._strings)
         self._emitted = Emitted(settings.remember_ms, settings.max_remembered)
         self._split = SplitTraces()
@@ -316,7 +317,7 @@ class Engine:
 
     def _bound_strings(self) -> None:
         """Forget strings that no open span uses: senders with endless new names must not fill the memory."""
-        if len(self._strings) < _STRINGS_KEPT or any(p.held is not None for p in self._partitions.values()):
+        if len(self._strings) < self._most_strings or any(p.held is not None for p in self._partitions.values()):
             return
         arenas = [p.open.spans for p in self._partitions.values()]
         used = [np.unique(arena[name]) for arena in arenas for name in STRING_FIELDS]
@@ -325,6 +326,8 @@ class Engine:
             for name in STRING_FIELDS:
                 arena[name] = renamed[arena[name]]
         self._decoder.forget()
+        # Where all of them are in use there is nothing to gain until there are many others.
+        self._most_strings = max(_STRINGS_KEPT, 2 * len(self._strings) - self._strings.fixed)
 
 
 def _after(late: Late, floors: Any) -> Late:

@@ -4,10 +4,12 @@ import dataclasses
 import io
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from telemetry.blocklog.model import Block
 from telemetry.domain.paths import assemble
@@ -18,6 +20,7 @@ from telemetry.engine.engine import Batch, Engine
 from telemetry.engine.past import Past
 from telemetry.engine.rows import ROW_TYPES
 from telemetry.engine.settings import EngineSettings
+from telemetry.engine.strings import Codes, Strings
 from telemetry.errors import UnavailableError
 from telemetry.feeds.base import Record, batches_of
 from tests.support.compare import row_of
@@ -431,3 +434,25 @@ def test_strings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(engine._strings) < 1_300
     (row,) = rows(close(engine, everything=True))
     assert (row["route"], row["hops.component"]) == ("/waits", ["client", "edge", "balancer", "gateway"])
+
+
+def test_strings_that_are_all_in_use_are_not_sorted_out_at_every_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a second for some hundred thousand: only when there are twice as many as were in use the last time."""
+    monkeypatch.setattr(engine_module, "_STRINGS_KEPT", 1_200)
+    kept: list[int] = []
+    keep = Strings.keep
+
+    def counted(strings: Strings, used: NDArray[Any]) -> Codes:
+        kept.append(len(used))
+        return keep(strings, used)
+
+    monkeypatch.setattr(Strings, "keep", counted)
+    engine = new_engine()
+    for turn in range(30):
+        numbers = range(turn * 100 + 1, turn * 100 + 101)
+        take(engine, record(turn, *([dataclasses.replace(trace(n)[0], component=f"c{n}")] for n in numbers)))
+        close(engine)
+    assert len(engine._strings) > 3_000
+    assert len(kept) == 4
+    assert all(after >= 2 * before - 5 for before, after in pairwise(kept))
+    assert len(ids(close(engine, everything=True))) == 3_000
