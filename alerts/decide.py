@@ -1,5 +1,6 @@
 """From counts to verdicts, and from verdicts to alerts that fire and resolve: pure, time is passed in."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -17,11 +18,16 @@ SHARE_OF_SHORT: Final = 6
 
 
 class Slot(NamedTuple):
-    """A stretch of time with at least one event: when it began, and its weighted sums."""
+    """A stretch of time with at least one event: when it began, its weighted sums, and the weight of its good events.
+
+    ``weight`` is 1 where every good event is known, and where there is none; where weights differ it is their mean, each by its
+    weight. A reader may give the largest one of a window to all of its slots.
+    """
 
     start: int
     bad: float
     total: float
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,30 @@ def judge(policy: Policy, rule: Rule, objective: Decimal, long_counts: Counts, s
 
 
 def judge_sustained(rule: Sustained, slots: Sequence[Slot]) -> Verdict:
-    """What a rule under the floor says about the slots with events of its window, in any order."""
-    newest = sorted(slots, reverse=True)[: rule.slots]
-    over = [Fraction(s.bad) > Fraction(rule.share) * Fraction(s.total) for s in newest]
+    """What a rule under the floor says about the slots with events of its window, in any order.
+
+    Where all errors are kept and few of the good requests, a slot may show errors alone though little fails. So the newest
+    slots that are over, one after the other, must together be over still if one more good request had been kept, of the
+    largest weight of the window.
+    """
+    newest_first = sorted(slots, reverse=True)
+    over = [_is_over(rule, s.bad, s.total) for s in newest_first]
+    newest = newest_first[: rule.slots]
     sums = [Counts(s.total - s.bad, s.total, 0, 1) for s in newest]
+    run = newest_first[: over.index(False)] if False in over else newest_first
+    unseen = max((s.weight for s in slots), default=1.0) - 1  # 0 where every request is known
+    bad, total = math.fsum(s.bad for s in run), math.fsum(s.total for s in run)
     return Verdict(
         rule=rule,
         long_counts=sum(sums, Counts()),
         short_counts=sums[0] if sums else Counts(),
-        fires=len(over) == rule.slots and all(over),
+        fires=len(run) >= rule.slots and _is_over(rule, bad, total, unseen),
         holds=over[0] if over else None,
     )
+
+
+def _is_over(rule: Sustained, bad: float, total: float, unseen: float = 0) -> bool:
+    return Fraction(bad) > Fraction(rule.share) * (Fraction(total) + Fraction(unseen))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,10 @@ _WHERE: Final = (
 
 _SHOWN: Final = many_shown_sql(_WHERE)
 
+SLOT_BAD: Final = "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0)"
+SLOT_WEIGHT: Final = "if(sum(good_paths) > 0 AND sum(good) > 0, sum(good_squares) / sum(good), 1)"
+"""SQL for the bad events of a slot, and for the weight of its good ones (:class:`alerts.decide.Slot`)."""
+
 
 def _windows_sql(windows: Sequence[int]) -> str:
     # The largest groups by themselves, and always those that have an open alert; the rest is one group. Which they are is asked
@@ -54,13 +58,17 @@ def _windows_sql(windows: Sequence[int]) -> str:
     )
 
 
+# Of what a group's window holds only the newest slots, and those before them that are over as well: that is all that is judged.
 _SLOTS: Final = (
-    "SELECT slo, environment, dimension, shown, groupArray(slot), groupArray(bad), groupArray(events) FROM ("  # noqa: S608
+    "SELECT slo, environment, dimension, shown, told.1, told.2, told.3, weight FROM ("  # noqa: S608
+    "SELECT slo, environment, dimension, shown, arrayReverseSort(groupArray((slot, bad, events))) AS newest, "
+    "arrayFirstIndex(s -> s.2 <= {share:Float64} * s.3, newest) AS well, greatest(max(weight), 1) AS weight, "
+    "arraySlice(newest, 1, greatest(if(well > 0, well - 1, toInt64(length(newest))), {slots:Int64})) AS told FROM ("
     f"SELECT slo, environment, dimension, {_SHOWN} AS shown, "
     "intDiv(toInt64(toUnixTimestamp(bucket)), {width:Int64}) * {width:Int64} AS slot, "
-    "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0) AS bad, sum(total) AS events "
-    f"FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, shown, slot HAVING sum(total_paths) > 0 "
-    "ORDER BY slot DESC LIMIT {slots:Int64} BY slo, environment, dimension, shown) GROUP BY slo, environment, dimension, shown"
+    f"{SLOT_BAD} AS bad, sum(total) AS events, {SLOT_WEIGHT} AS weight "
+    f"FROM {SLI_1M} {_WHERE}GROUP BY slo, environment, dimension, shown, slot HAVING sum(total_paths) > 0) "
+    "GROUP BY slo, environment, dimension, shown)"
 )
 
 
@@ -104,15 +112,20 @@ def read_windows(
 def read_slots(
     store: Store, slos: Sequence[Slo], rule: Sustained, end: float, kept: Collection[Group] = ()
 ) -> dict[Group, list[Slot]]:
-    """The newest slots with events of every group. ``kept`` and errors as of :func:`read_windows`."""
+    """The newest slots with events of every group, each with the largest weight of the rule's whole window.
+
+    At least as many as the rule asks for, and before those all that are over as well. ``kept`` and errors as of
+    :func:`read_windows`.
+    """
     if not slos:
         return {}
-    given = _parameters(slos, rule.long_seconds, end, kept) | {"width": rule.short_seconds, "slots": rule.slots}
+    given = _parameters(slos, rule.long_seconds, end, kept)
+    given |= {"width": rule.short_seconds, "slots": rule.slots, "share": float(rule.share)}
     return {
         Group(slo, environment, dimension, value): [
-            Slot(int(s), float(b), float(t)) for s, b, t in zip(*lists, strict=True)
+            Slot(int(s), float(b), float(t), float(weight)) for s, b, t in zip(*lists, strict=True)
         ]
-        for slo, environment, dimension, value, *lists in store.query(_SLOTS, given).rows
+        for slo, environment, dimension, value, *lists, weight in store.query(_SLOTS, given).rows
     }
 
 

@@ -4,9 +4,12 @@ A rule that the watcher decides on rationals is decided here by whole numbers: `
 ``bad * q > p * total`` with ``p / q`` in lowest terms, exact as long as the products stay under 2^53.
 """
 
+import math
+from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,12 +161,23 @@ def sustained(rule: Sustained, series: Series) -> Answers:
     slot = (series.start + np.arange(len(series)) * series.step) // rule.short_seconds
     begins = np.flatnonzero(np.diff(slot, prepend=slot[0] - 1))
     place = np.cumsum(np.diff(slot, prepend=slot[0]) != 0)  # the number of each bucket's slot, from 0
-    bad, total, paths = (_within(values, begins, place) for values in (series.bad, series.total, series.total_paths))
+    bad, total, paths, good, squares = (
+        _within(values, begins, place)
+        for values in (series.bad, series.total, series.total_paths, series.good, series.good_squares)
+    )
+    weight = np.where(_within(series.good_paths, begins, place) > 0, squares / np.where(good > 0, good, np.inf), 1.0)
     there, now_bad = paths > 0, bad > float(rule.share) * total
     last = np.concatenate((begins[1:], [len(series)])) - 1
-    rest, alone, old = _before(rule, slot[begins].tolist(), there[last].tolist(), now_bad[last].tolist())
-    fires = np.where(there, now_bad & rest[place], alone[place])
-    holds = np.where(there, now_bad.astype(np.int8), old[place]).astype(np.int8)
+    whole = (values[last].tolist() for values in (there, now_bad, bad, total, weight))
+    before = _before(rule, slot[begins].tolist(), *whole)
+    # With the bad slots before it, and one more good request than was kept (as :func:`alerts.decide.judge_sustained`).
+    unseen = np.maximum(np.maximum(before.weight[place], weight) - 1, 0.0)
+    run_bad, run_total = (
+        np.where(there, now, 0.0) + old[place] for now, old in ((bad, before.bad), (total, before.total))
+    )
+    sure = run_bad > float(rule.share) * (run_total + unseen)
+    fires = np.where(there, now_bad & before.rest[place], before.alone[place]) & sure
+    holds = np.where(there, now_bad.astype(np.int8), before.newest[place]).astype(np.int8)
     return Answers(rule.key, fires, holds)
 
 
@@ -174,19 +188,55 @@ def _within(values: Floats, begins: NDArray[np.intp], place: NDArray[np.intp]) -
     return found
 
 
+class _Before(NamedTuple):
+    """Of every slot, about the slots with events before it in the window.
+
+    Attributes:
+        rest, alone: whether all but one of those that the rule takes are bad, and whether all are.
+        newest: whether the newest is (-1: there is none).
+        bad, total: sums of the newest ones that are bad, one after the other; known where ``rest`` holds.
+        weight: the largest weight of a good event; known there too.
+    """
+
+    rest: Bools
+    alone: Bools
+    newest: NDArray[np.int8]
+    bad: Floats
+    total: Floats
+    weight: Floats
+
+
 def _before(
-    rule: Sustained, numbers: list[int], there: list[bool], bad: list[bool]
-) -> tuple[Bools, Bools, NDArray[np.int8]]:
-    """Of every slot, about the slots with events before it: whether all but one that it takes are bad, whether all are,
-    and whether the newest is (-1: there is none in the window)."""
-    rest, alone, old = [], [], []
-    before: list[tuple[int, bool]] = []  # the newest last
-    for number, has, is_bad in zip(numbers, there, bad, strict=True):
-        before = [kept for kept in before if (number - kept[0]) * rule.short_seconds < rule.long_seconds]
-        newest = [b for _, b in reversed(before)]
-        rest.append(len(newest) >= rule.slots - 1 and all(newest[: rule.slots - 1]))
-        alone.append(len(newest) >= rule.slots and all(newest[: rule.slots]))
-        old.append(NO_DATA if not newest else HOLDS if newest[0] else CLEAR)
-        if has:
-            before = [*before[-rule.slots :], (number, is_bad)]
-    return np.array(rest, dtype=np.bool_), np.array(alone, dtype=np.bool_), np.array(old, dtype=np.int8)
+    rule: Sustained,
+    numbers: list[int],
+    there: list[bool],
+    is_bad: list[bool],
+    bad: list[float],
+    total: list[float],
+    weight: list[float],
+) -> _Before:
+    """What came before each slot, by what each of them holds in all."""
+    rest, alone, newest = [], [], []
+    sums: list[tuple[float, float, float]] = []
+    before: deque[int] = deque()  # places in the lists, the newest last
+    length = 0  # of the run of bad ones that ends with the newest
+    for place, number in enumerate(numbers):
+        while before and (number - numbers[before[0]]) * rule.short_seconds >= rule.long_seconds:
+            before.popleft()
+        length = min(length, len(before))
+        rest.append(length >= rule.slots - 1)
+        alone.append(length >= rule.slots)
+        newest.append(NO_DATA if not before else HOLDS if is_bad[before[-1]] else CLEAR)
+        run = list(before)[len(before) - length :] if rest[-1] else []
+        sums.append((
+            math.fsum(bad[i] for i in run),
+            math.fsum(total[i] for i in run),
+            max((weight[i] for i in before), default=1.0) if rest[-1] else 1.0,
+        ))  # fmt: skip
+        if there[place]:
+            before.append(place)
+            length = length + 1 if is_bad[place] else 0
+    columns = np.array(sums, dtype=float).reshape(-1, 3).T
+    return _Before(
+        np.array(rest, dtype=np.bool_), np.array(alone, dtype=np.bool_), np.array(newest, dtype=np.int8), *columns
+    )

@@ -11,6 +11,7 @@ from alerts.burnrate import Policy, Rule, Sustained
 from alerts.confidence import quantile
 from alerts.filters.sql import text_literal
 from alerts.groups import largest_sql, shown_sql
+from alerts.sli_reads import SLOT_BAD, SLOT_WEIGHT
 from alerts.slices import LOW, SUMS, N, judged_sql
 from alerts.slos.model import OTHER, Slo
 from telemetry.store.tables import SLI_1M
@@ -62,19 +63,22 @@ def burn_sql(slo: Slo, policy: Policy, severity: str, now: str = NOW) -> str:
 def sustained_sql(slo: Slo, rule: Sustained, delay_seconds: int, now: str = NOW) -> str:
     """The query of the rule under the floor; as :func:`burn_sql`."""
     end = f"({now} - {delay_seconds})"
-    bad = "if(sum(total_paths) > sum(good_paths), greatest(sum(total) - sum(good), 0), 0)"
     group = slo.group_by or "scope"
     shown = shown_sql(largest_sql(slo, _within(end, rule.long_seconds)))
     slots = (
         f"SELECT environment, {shown} AS shown, intDiv(toInt64(toUnixTimestamp(bucket)), {rule.short_seconds}) AS slot, "  # noqa: S608
-        f"{bad} > {rule.share} * sum(total) AS is_bad FROM {SLI_1M} WHERE {_where(slo, end, rule.long_seconds)} "
-        "GROUP BY environment, shown, slot HAVING sum(total_paths) > 0 "
-        f"ORDER BY slot DESC LIMIT {rule.slots} BY environment, shown"
+        f"{SLOT_BAD} AS bad, sum(total) AS events, {SLOT_WEIGHT} AS weight FROM {SLI_1M} "
+        f"WHERE {_where(slo, end, rule.long_seconds)} GROUP BY environment, shown, slot HAVING sum(total_paths) > 0"
+    )
+    run = (
+        "SELECT environment, shown, arrayReverseSort(groupArray((slot, bad, events))) AS newest, "  # noqa: S608
+        f"arrayFirstIndex(s -> s.2 <= {rule.share} * s.3, newest) AS well, greatest(max(weight), 1) - 1 AS unseen, "
+        "arraySlice(newest, 1, if(well > 0, well - 1, toInt64(length(newest)))) AS run "
+        f"FROM ({slots}) GROUP BY environment, shown"
     )
     return (
-        f"SELECT environment, shown AS {group}, "  # noqa: S608
-        f"toFloat64(length(bads) = {rule.slots} AND arrayAll(b -> b, bads)) AS firing FROM ("
-        f"SELECT environment, shown, groupArray(is_bad) AS bads FROM ({slots}) GROUP BY environment, shown)"
+        f"SELECT environment, shown AS {group}, toFloat64(length(run) >= {rule.slots} "  # noqa: S608
+        f"AND arraySum(s -> s.2, run) > {rule.share} * (arraySum(s -> s.3, run) + unseen)) AS firing FROM ({run})"
     )
 
 

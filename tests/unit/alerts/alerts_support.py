@@ -200,6 +200,7 @@ class FakeStore(UnusedStore):
         rows: list[tuple[Any, ...]] = []
         for key, buckets in self.buckets.items():
             slots: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+            weight = max((c[4] / c[0] for c in buckets.values() if c[0]), default=1.0)
             for start, counts in buckets.items():
                 if given["end"] - given["longest"] < start <= given["end"] and counts[3]:
                     slot = slots[start // given["width"] * given["width"]]
@@ -207,7 +208,8 @@ class FakeStore(UnusedStore):
                     slot[1] += counts[1]
             newest = sorted(slots, reverse=True)[: given["slots"]]
             if key[0] in given["slos"] and newest:
-                rows.append((*key, newest, [slots[n][0] for n in newest], [slots[n][1] for n in newest]))
+                sums = ([slots[n][i] for n in newest] for i in (0, 1))
+                rows.append((*key, newest, *sums, weight))
         return rows
 
     def execute(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> None:

@@ -20,7 +20,7 @@ from alerts.backtest import labels, run, scenario
 from alerts.backtest.replay import Fired, regrouped, replay
 from alerts.backtest.score import score
 from alerts.backtest.series import Series, read_series
-from alerts.backtest.windows import ratio_low, slice_sums, sums
+from alerts.backtest.windows import CLEAR, HOLDS, NO_DATA, ratio_low, slice_sums, sums, sustained
 from alerts.burnrate import SEVERITIES, Counts, Policy, Rule, Sustained
 from alerts.confidence import bad_ratio_low, quantile
 from alerts.decide import AlertState, Slot, judge, judge_sustained, step
@@ -44,6 +44,19 @@ def series(minutes: Sequence[tuple[float, float, float]], start: int = int(T0), 
     return Series(start, width, good * weight, both * weight, good, both, good * weight**2, both * weight**2)
 
 
+def slots_of(one: Series, rule: Sustained, last: int) -> list[Slot]:
+    """The slots of the rule's window that ends with the bucket of that number."""
+    found: dict[int, list[float]] = {}
+    least = (one.start + last * one.step) // rule.short_seconds - rule.long_seconds // rule.short_seconds
+    for i in range(last + 1):
+        number = (one.start + i * one.step) // rule.short_seconds
+        if number > least and one.total_paths[i]:
+            kept = found.setdefault(number, [0.0, 0.0, 0.0, 0.0])
+            for place, values in enumerate((one.bad, one.total, one.good, one.good_squares)):
+                kept[place] += float(values[i])
+    return [Slot(n, bad, total, squares / good if good else 1.0) for n, (bad, total, good, squares) in found.items()]
+
+
 def by_the_watchers_own_steps(slo: Slo, policy: Policy, one: Series) -> list[tuple[str, float, float | None]]:
     """What :mod:`alerts.decide` says at the end of each minute, one after the other: slow, and the truth."""
 
@@ -52,17 +65,6 @@ def by_the_watchers_own_steps(slo: Slo, policy: Policy, one: Series) -> list[tup
         columns = (one.good, one.total, one.good_paths, one.total_paths, one.good_squares, one.total_squares)
         good, total, gp, tp, gs, ts = (float(c[first : last + 1].sum()) for c in columns)
         return Counts(good, total, int(gp), int(tp), gs, ts)
-
-    def slots(rule: Sustained, last: int) -> list[Slot]:
-        found: dict[int, list[float]] = {}
-        least = (one.start + last * one.step) // rule.short_seconds - rule.long_seconds // rule.short_seconds
-        for i in range(last + 1):
-            number = (one.start + i * one.step) // rule.short_seconds
-            if number > least and one.total_paths[i]:
-                kept = found.setdefault(number, [0.0, 0.0])
-                kept[0] += float(one.bad[i])
-                kept[1] += float(one.total[i])
-        return [Slot(n, *v) for n, v in found.items()]
 
     changes: list[tuple[str, float, float | None]] = []
     for severity in SEVERITIES:
@@ -75,7 +77,7 @@ def by_the_watchers_own_steps(slo: Slo, policy: Policy, one: Series) -> list[tup
                 if r.severity == severity
             ]
             if policy.sustained and policy.sustained.severity == severity:
-                verdicts.append(judge_sustained(policy.sustained, slots(policy.sustained, i)))
+                verdicts.append(judge_sustained(policy.sustained, slots_of(one, policy.sustained, i)))
             if not verdicts:
                 continue
             state, change = step(state, verdicts, now, policy.keep_firing_seconds, policy.flap_seconds)
@@ -122,6 +124,23 @@ def test_it_decides_as_the_watcher_does(
     slo = make_slo(objective=objective)
     found = [(f.severity, f.at, f.resolved) for f in replay(slo, SMALL, FRA, one)]
     assert found == by_the_watchers_own_steps(slo, SMALL, one)
+
+
+@example([((19, 0, 5), 5), ((0, 1, 1), 40), ((1, 0, 20), 5), ((0, 0, 1), 30), ((0, 1, 1), 120), ((0, 0, 1), 200)], 2)
+@given(_runs, st.integers(0, 4))
+@settings(max_examples=60, deadline=None)
+def test_the_rule_under_the_floor_says_the_same_at_every_minute(
+    runs: list[tuple[tuple[int, int, int], int]], offset: int
+) -> None:
+    """By itself: under a whole policy other rules fire at the same time."""
+    one = series([minute for minute, count in runs for _ in range(count)], start=int(T0) + offset * 60)
+    rule = SMALL.sustained
+    assert rule is not None
+    answers = sustained(rule, one)
+    for i in range(len(one)):
+        verdict = judge_sustained(rule, slots_of(one, rule, i))
+        holds = {True: HOLDS, False: CLEAR, None: NO_DATA}[verdict.holds]
+        assert (bool(answers.fires[i]), int(answers.holds[i])) == (verdict.fires, holds), f"at bucket {i}"
 
 
 @given(

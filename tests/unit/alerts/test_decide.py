@@ -118,6 +118,66 @@ def test_one_slot_that_is_well_ends_it_and_silence_does_not() -> None:
     assert judge_sustained(RULE, slots(1, 1, 1, 1, 0.5)).fires is False  # half of it is not more than half
 
 
+def sampled_half_hours(
+    days: float, per_half_hour: float, bad_share: float, keep_good: float, random: Random, since: float = math.inf
+) -> list[Slot]:
+    """Half hours of a service of which every bad request is kept, and a share of the good ones; all are bad ``since`` then."""
+    found = []
+    for number in range(round(days * 48)):
+        requests = int(per_half_hour) + (random.random() < per_half_hour % 1)
+        bad = sum(random.random() < (1 if number * 30 * MINUTE >= since else bad_share) for _ in range(requests))
+        kept = sum(random.random() < keep_good for _ in range(requests - bad))
+        if bad or kept:
+            found.append(Slot(number * 30 * MINUTE, bad, bad + kept / keep_good, 1 / keep_good if kept else 1))
+    return found
+
+
+def first_page(slots: Sequence[Slot], since: float = 0) -> float | None:
+    """When the rule of the shipped policy fires first, at the beginning of a slot."""
+    rule = WORKBOOK.sustained
+    assert rule is not None
+    for i, slot in enumerate(slots):
+        window = [s for s in slots[max(0, i - 150) : i + 1] if s.start > slot.start - rule.long_seconds]
+        if slot.start >= since and judge_sustained(rule, window).fires:
+            return slot.start
+    return None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bad_share", [0.01, 0.005])
+def test_errors_that_are_all_kept_do_not_make_a_service_look_as_if_it_failed(seed: int, bad_share: float) -> None:
+    """100 requests an hour, a hundredth of them bad, a hundredth of the good ones kept: most half hours show one kind or none.
+
+    From the fourth day on: before, it may be that no good request was kept yet.
+    """
+    slots = sampled_half_hours(33, 50, bad_share, 0.01, Random(seed))
+    assert sum(s.bad == s.total for s in slots) > 100
+    assert first_page(slots, 3 * DAY) is None
+
+
+@pytest.mark.parametrize("keep_good", [1, 0.1, 0.01])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_outage_with_few_requests_of_which_few_are_kept_is_told_in_the_end(seed: int, keep_good: float) -> None:
+    """A request an hour. The surer the less is sampled; at the latest when no good request is left in the window."""
+    slots = sampled_half_hours(10, 0.5, 0.0, keep_good, Random(seed), since=5 * DAY)
+    told = first_page(slots)
+    assert told is not None
+    assert 5 * DAY < told < 5 * DAY + {1: DAY, 0.1: 2 * DAY, 0.01: 4 * DAY}[keep_good]
+
+
+def test_what_was_not_kept_counts_once_for_all_slots_that_are_over() -> None:
+    """Good requests weigh 10: there may be 9 that nobody saw."""
+    old = Slot(0, 0, 10, 10.0)
+    errors = [Slot(i * 7200, 1, 1) for i in range(1, 11)]
+    assert not judge_sustained(RULE, [old, *errors[:9]]).fires
+    assert judge_sustained(RULE, [old, *errors]).fires
+    assert judge_sustained(RULE, errors[:4]).fires
+    broken_off = [*errors[:9], Slot(11 * 7200, 0, 10, 10.0), *(Slot(i * 7200, 1, 1) for i in range(12, 21))]
+    assert not judge_sustained(RULE, broken_off).fires
+    sampled_alike = [Slot(i * 7200, 100, 100, 1.0) for i in range(4)]
+    assert judge_sustained(RULE, [Slot(-7200, 0, 100, 100.0), *sampled_alike]).fires, "errors that stand for as many"
+
+
 def run_low(bad_at: Sequence[float], good_at: Sequence[float], days: float) -> list[tuple[Change, float]]:
     """A PoP that sees a request only at these times, under the whole shipped policy."""
     assert WORKBOOK.sustained is not None

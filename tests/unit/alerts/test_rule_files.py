@@ -143,6 +143,25 @@ def test_every_group_is_judged_as_the_watcher_judges_it(store: Store, sliced: bo
     assert {(kind, fires) for kind, _, fires in seen} == {(k, f) for k in ("burn", "sustained") for f in (True, False)}
 
 
+def test_what_sampling_has_not_kept_is_allowed_for_as_the_watcher_does(store: Store) -> None:
+    """Every error is kept and few of the good requests: the rule under the floor, hour by hour."""
+    slo, rule = make_slo(), Sustained("page", 86_400, 1800, 3, Decimal("0.5"))
+    sync(store, [slo], 60, T0 - 60)
+    kept = {0: 1.0, 1: 8.0, 12: 4.0}  # weights of good requests, by the hour
+    rows = [path_row(start=(int(T0) + h * 3600 + 60) * 10**9, weight=w) for h, w in kept.items()]
+    failed = (h for h in range(2, 26) if h != 12)
+    rows += [path_row(start=(int(T0) + h * 3600 + 60) * 10**9, outcome="edge_error") for h in failed]
+    append_paths(store, rows)
+    fired = {}
+    for hour in range(26):
+        now = int(T0) + hour * 3600 + 100
+        (slots,) = read_slots(store, [slo], rule, now).values()
+        fired[hour] = judge_sustained(rule, slots).fires
+        assert [bool(f) for *_, f in store.query(sustained_sql(slo, rule, 0, str(now))).rows] == [fired[hour]]
+    # Seven good ones may be there that nobody saw: it takes eight that failed.
+    assert [hour for hour, fires in fired.items() if fires] == [9, 10, 11, *range(20, 26)]
+
+
 def test_the_dashboards_sql_runs(store: Store) -> None:
     """With the datasource's macros and Grafana's variables filled in as they would be."""
     board = dashboard(slos.load())

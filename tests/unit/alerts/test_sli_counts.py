@@ -87,6 +87,17 @@ def test_slots_are_the_newest_that_hold_events(store: Store) -> None:
     assert sorted((s.start - T0, s.bad, s.total) for s in slots) == [(1800, 2, 2), (10_800, 1, 2), (18_000, 2, 2)]
 
 
+def test_slots_that_are_over_are_read_as_far_back_as_they_go_and_with_the_largest_weight(store: Store) -> None:
+    rule = Sustained("page", 86_400, 1800, 2, Decimal("0.5"))
+    rows = [*paths(0, 2, 0, weight=50.0), *paths(31, 1, 0, weight=10.0)]
+    rows += [row for number in range(2, 7) for row in paths(number * 30, 0, 1)]
+    fill(store, make_slo(), rows)
+    (slots,) = read_slots(store, [make_slo()], rule, T0 + 8 * 3600).values()
+    assert slots == [Slot(int(T0) + number * 1800, 1, 1, 50.0) for number in range(6, 1, -1)]
+    (later,) = read_slots(store, [make_slo()], rule, T0 + 86_400 + 100).values()
+    assert later == [s._replace(weight=10.0) for s in slots]  # the first half hour is out of the window
+
+
 def test_groups_beyond_the_bound_are_one(store: Store) -> None:
     """A dimension that explodes must not make as many alerts: the largest by themselves, open ones too, the rest together."""
     slo = make_slo(group_by="route", max_groups=3)
