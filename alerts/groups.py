@@ -30,8 +30,8 @@ def shown_sql(largest: str) -> str:
 def many_shown_sql(where: str) -> str:
     """The same for rows of several SLOs at once.
 
-    It has the parameters ``slos`` and ``most`` (their names and bounds) and ``kept`` (``SLO/VALUE`` that stand by themselves
-    however small they are).
+    It has the parameters ``slos`` and ``most`` (their names and bounds) and ``kept`` (``SLO/ENVIRONMENT/VALUE`` that stand by
+    themselves however small they are).
 
     Args:
         where: SQL, beginning with WHERE, for which rows of ``sli_1m``.
@@ -39,7 +39,8 @@ def many_shown_sql(where: str) -> str:
     return (
         "if((slo, environment, value) IN (SELECT slo, environment, value FROM (SELECT slo, environment, value, "  # noqa: S608
         "toInt64(row_number() OVER (PARTITION BY slo, environment "
-        "ORDER BY has({kept:Array(String)}, concat(slo, '/', value)) DESC, paths DESC, value)) AS place FROM ("
+        "ORDER BY has({kept:Array(String)}, concat(slo, '/', environment, '/', value)) DESC, paths DESC, value)) "
+        "AS place FROM ("
         f"SELECT slo, environment, value, sum(total_paths) AS paths FROM {SLI_1M} {where} GROUP BY slo, environment, value "
         "HAVING paths > 0)) WHERE place <= transform(slo, {slos:Array(String)}, {most:Array(Int64)}, 1)), "
         f"value, '{OTHER}')"

@@ -50,7 +50,9 @@ class Observer:
     ) -> None:
         self._store = store
         self._slos = list(slos.values())
-        self._windows = {w for p in policies.values() for w in p.windows}
+        # Of rules that only tell of no data, too: they are in no policy.
+        silent = {a.rule.short_seconds for slo in self._slos for a in slo.alerting if a.when_no_data}
+        self._windows = silent | {w for p in policies.values() for w in p.windows}
         self._policy = policy
         self._counters = counters
         self._blindness = blindness

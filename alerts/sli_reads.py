@@ -157,7 +157,7 @@ def _parameters(slos: Sequence[Slo], longest: int, end: float, kept: Collection[
         "slos": [slo.name for slo in slos],
         "splits": [slo.group_by for slo in slos],
         "most": [slo.max_groups for slo in slos],
-        "kept": [f"{g.slo}/{g.value}" for g in kept],
+        "kept": [f"{g.slo}/{g.environment}/{g.value}" for g in kept],
         "longest": longest,
         "end": int(end // 1),
     }

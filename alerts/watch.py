@@ -131,13 +131,14 @@ class Watcher:
 
         Raises:
             StoreError, UnavailableError: the counts cannot be read; every alert stays as it was.
+            Exception: a defect of Edgepath; the same holds, and it is paged as blindness when it goes on.
         """
         self.work = replace(self.work, begun=now, evaluations=self.work.evaluations + 1)
         try:
             events = self._evaluate(now)
-        except EdgepathError as error:
+        except Exception as error:  # whatever it is, nobody is paged about SLOs while it goes on
             self.work = replace(self.work, failures=self.work.failures + 1)
-            self._failed(now, str(error))
+            self._failed(now, str(error) if isinstance(error, EdgepathError) else f"{type(error).__name__}: {error}")
             # Receivers that forget must not: that we are blind does not end an incident.
             mine = [self._outage.event] if self._outage and self._outage.event else []
             self._outbox.refresh([*self.open_events(), *mine], now, alive=False)

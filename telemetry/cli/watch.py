@@ -272,7 +272,7 @@ def _notifiers(
 
 
 def _loop(watcher: "Watcher", stopping: threading.Event, interval_seconds: float, *, once: bool) -> None:
-    """Evaluate at a steady beat; a store that does not answer is told and tried again."""
+    """Evaluate at a steady beat; what fails, be it the store or a defect of ours, is told and tried again."""
     due = time.monotonic()
     try:
         while not stopping.is_set():
@@ -282,6 +282,10 @@ def _loop(watcher: "Watcher", stopping: threading.Event, interval_seconds: float
                 if once:
                     raise
                 _log.error("not evaluated, alerts stay as they are: %s", error)
+            except Exception:
+                if once:
+                    raise
+                _log.exception("not evaluated, alerts stay as they are; this is a defect of Edgepath, please report it")
             if once:
                 return
             due = max(due + interval_seconds, time.monotonic())

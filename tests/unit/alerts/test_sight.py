@@ -1,17 +1,20 @@
 """Blindness told apart: no traffic, no telemetry, a lagging pipeline, an empty SLI, ClickHouse away."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alerts.burnrate import Rule
 from alerts.edge_counters import EdgeCounters
 from alerts.notify import CallbackNotifier
 from alerts.outage import Outage
 from alerts.page import PageEvent
 from alerts.sight import COUNTED_SECONDS, EVERYWHERE, Blind, Freshness, Place, empty_slis, goes_on, look, read_freshness
+from alerts.slos.model import Alerting, Slo
 from alerts.watch import Watcher
 from telemetry.errors import UnavailableError
 from telemetry.store.base import Store
@@ -210,15 +213,16 @@ class Seen(FakeStore):
 class Blinking:
     """A watcher that looks for blindness, driven minute by minute on steady traffic."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, slos: Sequence[Slo] = (make_slo(),), **options: Any) -> None:
         self.store, self.told, self.now = Seen(), list[PageEvent](), T0
         self.options: dict[str, Any] = {"sync_views": False, "blindness": True} | options
+        self.slos = slos
         self.watcher = self.start()
 
     def start(self) -> Watcher:
         """A new watcher, as after a restart."""
         policy = make_policy(delay_seconds=0, keep_firing_seconds=60)
-        self.watcher = Watcher(self.store, [make_slo()], policy, [CallbackNotifier(self.told.append)], **self.options)
+        self.watcher = Watcher(self.store, self.slos, policy, [CallbackNotifier(self.told.append)], **self.options)
         return self.watcher
 
     def run(self, minutes: int) -> list[tuple[str, str, str]]:
@@ -229,7 +233,7 @@ class Blinking:
             self.store.add(self.now, 100, 0)
             try:
                 self.watcher.evaluate(self.now)
-            except UnavailableError:
+            except (UnavailableError, ZeroDivisionError):
                 continue
         return [(e.kind, e.cause, e.pop) for e in self.told[before:]]
 
@@ -262,6 +266,26 @@ def test_clickhouse_away_pages_after_a_minute_once_and_resolves(tmp_path: Path) 
     assert blinking.run(1) == [("resolve", "unreachable", "")]
     assert blinking.told[0].dedup_key == blinking.told[-1].dedup_key
     assert list(tmp_path.glob("*outage*")) == []
+
+
+def test_a_policy_may_tell_of_no_data_alone() -> None:
+    """alertWhenBreaching: false with alertWhenNoData: true: its windows are read, though no rule of it ever fires."""
+    only = Alerting("quiet", Rule("page", 900, 120, Decimal(1)), (), when_breaching=False, when_no_data=True)
+    blinking = Blinking([make_slo(alerting=(only,)), make_slo(name="other", alerting=(only,))])
+    assert ("trigger", "no-data", "") in blinking.run(3)
+    assert [e.slo for e in blinking.told if e.cause == "no-data"] == ["other"]
+
+
+def test_a_defect_is_a_failed_evaluation() -> None:
+    """Nobody is paged about SLOs meanwhile: that is told as any other blindness."""
+    blinking = Blinking()
+    blinking.run(2)
+    blinking.store.broken = ZeroDivisionError("bug")
+    assert blinking.run(3) == [("trigger", "unreachable", "")]
+    assert "no SLO is evaluated: ZeroDivisionError: bug" in blinking.told[-1].text
+    assert blinking.watcher.work.failures == 3
+    blinking.store.broken = None
+    assert blinking.run(1) == [("resolve", "unreachable", "")]
 
 
 def test_a_short_outage_is_none(tmp_path: Path) -> None:

@@ -111,6 +111,17 @@ def test_groups_beyond_the_bound_are_one(store: Store) -> None:
     assert len(read_windows(store, [make_slo(group_by="route", max_groups=50)], [300], T0 + 60)) == 12
 
 
+def test_the_bound_is_that_of_each_environment(store: Store) -> None:
+    """What is large in one environment, or has an alert there, takes no place of another one's."""
+    slo = make_slo(group_by="tenant", max_groups=2)
+    rows = [row for n, tenant in enumerate("wxyz") for row in paths(0, n + 1, 0, tenant=tenant)]
+    fill(store, slo, [*rows, *paths(0, 9, 0, tenant="w", environment="test")])
+    kept = [Group(slo.name, "test", "tenant", v) for v in ("w", "x")]
+    assert {(g.environment, g.value) for g in read_windows(store, [slo], [300], T0 + 60, kept)} == {
+        ("prod", "z"), ("prod", "y"), ("prod", OTHER), ("test", "w"),
+    }  # fmt: skip
+
+
 def test_slices_and_slots_keep_the_bound_too(store: Store) -> None:
     """Merchants by the thousand: the largest and those with an alert by themselves; the rest is judged as one."""
     slo = make_slo(group_by="tenant", max_groups=2)

@@ -153,10 +153,11 @@ def test_watch_once_pages_a_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "PAGE edge-availability fra: 50% errors, burn 500x, edge envoy-fra UF" in result.output
 
 
-def test_watch_goes_on_when_the_store_is_away_and_ends_on_a_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("broken", [UnavailableError("ClickHouse does not answer"), ZeroDivisionError("a defect")])
+def test_watch_goes_on_when_it_cannot_evaluate_and_ends_on_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: Exception
 ) -> None:
-    fake = FakeStore(broken=UnavailableError("ClickHouse does not answer"))
+    fake = FakeStore(broken=broken)
     monkeypatch.setattr(telemetry.store, "open_store", lambda *_, **__: fake)
     handlers: dict[int, Any] = {}
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
@@ -169,3 +170,4 @@ def test_watch_goes_on_when_the_store_is_away_and_ends_on_a_signal(
     thread.join(10)
     assert done[0].exit_code == 0
     assert "watching edge-availability, edge-latency by policy workbook" in done[0].output
+    assert ("Traceback" in caplog.text) == isinstance(broken, ZeroDivisionError)
