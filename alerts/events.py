@@ -79,6 +79,26 @@ def resolved(slo: Slo, opened: PageEvent, verdicts: Sequence[Verdict], rules: Se
     )
 
 
+def addressed(
+    slo: Slo,
+    policy: Policy,
+    key: AlertKey,
+    verdicts: Sequence[Verdict],
+    opened: PageEvent,
+    state: AlertState,
+    now: float,
+) -> PageEvent | None:
+    """The event for targets that are named by rules which fired after the alert did; None if there are none."""
+    told = targets(slo, key.severity, state.rules, resolved=False)
+    more = tuple(name for name in told if name not in opened.targets)
+    if not more:
+        return None
+    # The rule that fired last is the newest news, and the last of the state's.
+    latest = max(verdicts, key=lambda v: state.rules.index(v.rule.key) if v.rule.key in state.rules else -1)
+    event = triggered(slo, policy, key, latest, state, now)
+    return replace(event, started=opened.started, targets=more, addressed=True)
+
+
 def targets(slo: Slo, severity: Severity, rules: Sequence[str], *, resolved: bool) -> tuple[str, ...]:
     """Names of the OpenSLO targets that are told: those of the alert policies whose rules fired.
 

@@ -40,8 +40,10 @@ def regroup(
     for change in [c for c in changes if c.kind == "resolve"]:
         if (event := _resolved(after, change)) is not None:
             told[event.dedup_key] = event
+    addressed = [a for c in changes if c.addressed and (a := _addressed(after, c)) is not None]
     # The worst opens the incident: its group and its blame head the page.
-    for change in sorted((c for c in changes if c.kind == "trigger"), key=lambda c: (-c.bad_events, c.dedup_key)):
+    opening = [c for c in changes if c.kind == "trigger" and not c.addressed]
+    for change in sorted(opening, key=lambda c: (-c.bad_events, c.dedup_key)):
         home = _home(after, change, group_seconds, now)
         if home is None:
             key = change.dedup_key
@@ -56,7 +58,7 @@ def regroup(
         told[home] = replace(joined.event, kind=kind, at=now)
         if kind == "trigger":
             after[home] = replace(joined, event=told[home])
-    return after, list(told.values())
+    return after, [*told.values(), *addressed]
 
 
 def again(key: str, started: float) -> str:
@@ -77,6 +79,17 @@ def _home(incidents: Incidents, change: PageEvent, group_seconds: float, now: fl
         if not change.drill
     ]
     return max(fitting, key=lambda key: incidents[key].joined, default=None)
+
+
+def _addressed(incidents: dict[str, Incident], change: PageEvent) -> PageEvent | None:
+    """More targets are told of an incident that is open: under its key, and of its end, too."""
+    for key, incident in incidents.items():
+        if change.dedup_key in incident.open_keys:
+            opened = incident.event
+            more = [t for t in change.targets if t not in opened.targets]
+            incidents[key] = replace(incident, event=replace(opened, targets=(*opened.targets, *more)))
+            return replace(change, dedup_key=key, started=opened.started, members=opened.members)
+    return None
 
 
 def _joined(incident: Incident, change: PageEvent, now: float) -> Incident:

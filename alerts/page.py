@@ -64,6 +64,7 @@ class PageEvent:
         members: all alerts of the incident, this one first; empty if it is alone.
         targets: names of the OpenSLO notification targets that are told; empty if the SLO names none.
         drill: it was made by ``edgepath slo drill``.
+        addressed: it is for its ``targets`` alone: a rule that names them fired when the page was open already.
     """
 
     kind: Kind
@@ -100,11 +101,14 @@ class PageEvent:
     members: tuple[Member, ...] = ()
     targets: tuple[str, ...] = ()
     drill: bool = False
+    addressed: bool = False
 
     @property
     def id(self) -> str:
         """Names this event among all; the same for every attempt at delivering it."""
-        joined = f"/{len(self.members)}" if self.kind == "update" else ""
+        joined = (
+            f"/{len(self.members)}" if self.kind == "update" else f"/{','.join(self.targets)}" if self.addressed else ""
+        )
         return f"{self.dedup_key}/{self.kind}/{self.started:.3f}{joined}"
 
     @property

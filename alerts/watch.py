@@ -11,7 +11,7 @@ from alerts import sight, sli_views
 from alerts.burnrate import SEVERITIES, Counts, Policy, Rule
 from alerts.decide import AlertState, Change, Verdict, judge, judge_sustained, step
 from alerts.drill_slo import DRILL, drill_policy
-from alerts.events import Lookups, resolved, triggered
+from alerts.events import Lookups, addressed, resolved, triggered
 from alerts.incidents import regroup
 from alerts.memory import Alert, AlertKey, FileMemory, Memory, State, record
 from alerts.notify import Notifier
@@ -203,7 +203,7 @@ class Watcher:
             incidents, told = regroup(state.incidents, changes, self._policy.group_seconds, now)
             events = [self._lookups.enriched(e, now) if e.kind != "update" else e for e in told]
             for event in events:
-                if event.kind == "trigger":
+                if event.kind == "trigger" and not event.addressed:
                     incidents[event.dedup_key] = replace(incidents[event.dedup_key], event=event)
             outbox = (*self._outbox.after(state.outbox, now), *self._outbox.messages(events, now))
             done = (*state.deliveries, *self._outbox.deliveries(state.outbox, now))[-_DELIVERIES:]
@@ -276,6 +276,10 @@ class Watcher:
             first = next((v for v in verdicts if v.fires and v.rule.key in state.rules), verdicts[0])
             opened = triggered(slo, policy, key, first, state, now)
             return Alert(state, opened), opened
+        if state.firing and opened is not None:
+            more = addressed(slo, policy, key, verdicts, opened, state, now)
+            if more is not None:
+                return Alert(state, replace(opened, targets=(*opened.targets, *more.targets))), more
         kept = Alert(state, opened if state.firing else None) if state.matters else None
         if change == "resolve" and opened is not None:
             return kept, resolved(slo, opened, verdicts, before.rules, now)

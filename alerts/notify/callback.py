@@ -18,9 +18,9 @@ class CallbackNotifier:
         self._done: list[Settled] = []
         self.name = name
 
-    def wants(self, event: PageEvent) -> bool:  # noqa: ARG002 - the interface
-        """All of them."""
-        return True
+    def wants(self, event: PageEvent) -> bool:
+        """All but what is for some targets alone."""
+        return not event.addressed
 
     def notify(self, event: PageEvent) -> None:
         """Call the function."""

@@ -71,9 +71,8 @@ class QueuedNotifier:
 
     def wants(self, event: PageEvent) -> bool:
         """As :meth:`alerts.notify.base.Notifier.wants`."""
-        named = (
-            not self._only or self._only in event.targets or event.drill
-        )  # a drill is to reach whoever a page may reach
+        # A drill is to reach whoever a page may reach.
+        named = self._only in event.targets or event.drill if self._only else not event.addressed
         return named and (self._updates or event.kind != "update")
 
     def settled(self) -> Sequence[Settled]:

@@ -27,16 +27,18 @@ class Target:
     def __init__(self, only: str = "") -> None:
         self.name = only or "general"
         self.told: list[tuple[str, str]] = []
+        self.at: list[float] = []
         self._only = only
         self._done: list[Settled] = []
 
     def wants(self, event: PageEvent) -> bool:
         """What names it."""
-        return not self._only or self._only in event.targets
+        return self._only in event.targets if self._only else not event.addressed
 
     def notify(self, event: PageEvent) -> None:
         """Take it."""
         self.told.append((event.kind, event.cause))
+        self.at.append(event.at)
         self._done.append(Settled(event.id))
 
     def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
@@ -68,6 +70,19 @@ def test_a_policy_may_leave_out_the_end() -> None:
     watch(make_policy(min_bad_events=Decimal(0)), [quiet], {range(50, 80): 50, range(80, 300): 0}, [oncall, general])
     assert oncall.told == [("trigger", "burn-rate")]
     assert general.told == [("trigger", "burn-rate"), ("resolve", "burn-rate")]
+
+
+def test_a_target_that_a_later_rule_names_is_told_then() -> None:
+    """A slow burn wakes the chat; when all fails, the pager is called, and nobody else once more. All hear of the end."""
+    chat, pager, general = Target("chat"), Target("pager"), Target()
+    alerting = [
+        Alerting("slow", Rule("page", 120, 20, Decimal(6)), ("chat",)),
+        Alerting("fast", Rule("page", 60, 10, Decimal(300)), ("pager",)),
+    ]
+    bad = {range(130): 0, range(130, 200): 1, range(200, 330): 50, range(330, 700): 0}
+    watch(make_policy(min_bad_events=Decimal(0)), alerting, bad, [chat, pager, general])
+    assert chat.told == pager.told == general.told == [("trigger", "burn-rate"), ("resolve", "burn-rate")]
+    assert pager.at[0] > chat.at[0] == general.at[0]
 
 
 def test_failure_under_the_floor_is_for_all_targets_of_its_severity() -> None:
