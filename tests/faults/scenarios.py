@@ -347,7 +347,7 @@ def _shoot(pid: int) -> None:
 _SMALL: Final = Setting(window=SMALL_WINDOW, stale_blocks=SMALL_WINDOW // 5)
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "kill": Scenario("kill -9 of consumers at random points", kill, cases=10, rounds=8),
+    "kill": Scenario("kill -9 of consumers at random points", kill, cases=13, rounds=8),
     "zombie": Scenario("a consumer sleeps past its session and the window, and wakes", zombie, 5, 4, _SMALL),
     "late-statement": Scenario("an insert arrives long after its sender's death", late_statement, 3, 4, _SMALL),
     "usurped": Scenario("partitions taken over behind the group's back", usurped, cases=2, rounds=5),
