@@ -14,6 +14,7 @@ from alerts.drill_slo import DRILL, drill_policy
 from alerts.events import Lookups, resolved, triggered
 from alerts.incidents import regroup
 from alerts.known import Known
+from alerts.lint import rules_of
 from alerts.memory import Alert, AlertKey, FileMemory, Memory, State, record
 from alerts.notify import Notifier
 from alerts.observe import Observer, Seen
@@ -95,10 +96,7 @@ class Watcher:
         self._slos = {slo.name: slo for slo in (*slos, *((DRILL,) if drills else ()))}
         self._policy = policy
         self._policies = {
-            slo.name: drill_policy(policy)
-            if slo.drill
-            else policy.for_slo(slo.period_seconds, (a.rule for a in slo.alerting if a.when_breaching))
-            for slo in self._slos.values()
+            slo.name: drill_policy(policy) if slo.drill else rules_of(slo, policy) for slo in self._slos.values()
         }
         self._memory: Memory = memory or FileMemory(state_file)
         self._outbox = Outbox(notifiers, self._memory.instance)
