@@ -8,6 +8,7 @@ no data and errors keep the last state.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -157,6 +158,11 @@ def _literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
+def _quoted(text: str) -> str:
+    """For a regular expression of Grafana's: what Go's ``regexp.QuoteMeta`` escapes, and nothing else."""
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text)
+
+
 def _point(name: str, kind: str, settings: Json) -> Json:
     uid = f"edgepath-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     return {
@@ -178,7 +184,7 @@ def _routes(targets: Sequence[NotificationTarget]) -> Json:
         "routes": [
             {
                 "receiver": target.name,
-                "object_matchers": [[TARGETS_LABEL, "=~", f"(.*,)?{target.name}(,.*)?"]],
+                "object_matchers": [[TARGETS_LABEL, "=~", f"(.*,)?{_quoted(target.name)}(,.*)?"]],
                 "continue": True,
             }
             for target in targets

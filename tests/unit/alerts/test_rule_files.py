@@ -1,6 +1,7 @@
 """Files for Grafana and Prometheus: their shape, that their SQL runs, and that secrets stay out of them."""
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +23,7 @@ from alerts.rules.prometheus import rule_file
 from alerts.rules.verdict_sql import burn_sql, sustained_sql
 from alerts.sli_reads import read_slots, read_windows
 from alerts.sli_views import sync
-from alerts.slos.model import OTHER, Alerting, Catalog
+from alerts.slos.model import OTHER, Alerting, Catalog, Target
 from alerts.watch import Watcher
 from telemetry.cli.slo import slo as command
 from telemetry.store.base import Store
@@ -76,6 +77,17 @@ def test_contact_points_and_routes_come_from_the_targets_without_their_secrets(t
     assert root["routes"][0]["object_matchers"] == [["edgepath_targets", "=~", "(.*,)?on-call(,.*)?"]]
     rule = texts["edgepath-rules.yaml"]["groups"][0]["rules"][0]
     assert (rule["labels"]["edgepath_targets"], rule["for"]) == ("on-call", "120s")
+
+
+def test_a_targets_name_is_no_pattern() -> None:
+    """The route of ``a.b`` takes nothing of ``a-b``; the regular expression is anchored, as Grafana anchors it."""
+    target = Target("a.b|c\\d", "webhook", "https://chat.test/hook", "", "", "a.yaml")
+    found = Catalog(slos=(make_slo(),), targets=(target,))
+    (root,) = rule_files(found, policies.load())["edgepath-policies.yaml"]["policies"]
+    ((_, operator, pattern),) = root["routes"][0]["object_matchers"]
+    assert operator == "=~"
+    assert all(re.fullmatch(pattern, label) for label in ("a.b|c\\d", "x,a.b|c\\d", "a.b|c\\d,y"))
+    assert not any(re.fullmatch(pattern, label) for label in ("a-b|c\\d", "a.b", "c\\d", "c1"))
 
 
 FAST: Final = Alerting("fast", Rule("page", 3600, 300, Decimal("14.4")), ("phone",))
