@@ -3,7 +3,7 @@
 Pure; what needs data is in :mod:`alerts.lint_data`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from alerts.burnrate import Policy, Rule
@@ -41,8 +41,13 @@ def notes(slos: Sequence[Slo | PrometheusSlo], policy: Policy) -> list[Problem]:
 
 
 def rules_of(slo: Slo | PrometheusSlo, policy: Policy) -> Policy:
-    """The policy as it holds for an SLO."""
-    return policy.for_slo(slo.period_seconds, (a.rule for a in slo.alerting))
+    """The policy as it holds for an SLO, for every engine: of its own alert policies those that may breach, if it has any."""
+    return policy.for_slo(slo.period_seconds, (a.rule for a in slo.alerting if a.when_breaching))
+
+
+def targets_of(slo: Slo | PrometheusSlo, rules: Collection[Rule]) -> list[str]:
+    """Names of the targets that are told when one of ``rules`` fires, for engines that tell the same ones each time."""
+    return sorted({name for a in slo.alerting if a.when_breaching and a.rule in rules for name in a.targets})
 
 
 def _rule(slo: Slo | PrometheusSlo, rule: Rule, policy: Policy) -> list[tuple[str, str]]:

@@ -33,6 +33,17 @@ _KEPT: Final = 1000
 _log = logging.getLogger(__name__)
 
 
+class Scope(NamedTuple):
+    """What a watcher must know to decide about an alert (:mod:`alerts.known`).
+
+    Of blindness ``slo`` begins with ``~``, and ``split`` is the SLO that it is about; else that is the column that splits it.
+    """
+
+    slo: str
+    split: str
+    severity: Severity
+
+
 class AlertKey(NamedTuple):
     """What one alert is: a group of an SLO at a severity."""
 
@@ -43,6 +54,14 @@ class AlertKey(NamedTuple):
     def dedup_key(self) -> str:
         """Short, stable text for receivers that fold repetitions."""
         return "/".join(part or "-" for part in ("edgepath", *self.group, self.severity))
+
+    @property
+    def scope(self) -> Scope | None:
+        """What must be known to decide about it; None of blindness that no SLO has to do with."""
+        slo, _, dimension, value = self.group
+        if not slo.startswith("~"):
+            return Scope(slo, dimension, self.severity)
+        return Scope(slo, value, self.severity) if dimension == "slo" else None
 
 
 @dataclass(frozen=True)
@@ -87,12 +106,18 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """Everything that is remembered; of the ``deliveries`` the latest."""
+    """Everything that is remembered.
+
+    Attributes:
+        deliveries: what became of what was sent; the latest.
+        known: when a watcher last said that it knows what the alerts are about, in seconds since the epoch.
+    """
 
     alerts: dict[AlertKey, Alert] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     outbox: tuple[Message, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    known: dict[Scope, float] = field(default_factory=dict)
 
 
 class Memory(Protocol):
@@ -250,6 +275,7 @@ def encode(state: State, indent: int | None = None) -> str:
             for m in state.outbox
         ],
         "deliveries": [list(d) for d in state.deliveries],
+        "known": [[*scope, at] for scope, at in sorted(state.known.items())],
     }
     return json.dumps(told, indent=indent)
 
@@ -268,6 +294,8 @@ def decode(text: str) -> State:
         {i["key"]: Incident(event_from(i["event"]), i["joined"], tuple(i["open"])) for i in told["incidents"]},
         tuple(Message(event_from(m["event"]), tuple(m["waiting"]), m["owner"], m["claimed"]) for m in told["outbox"]),
         tuple(Delivery(*d) for d in told.get("deliveries", ())),
+        # A state of an older release has none.
+        {Scope(slo, split, _severity(severity)): float(at) for slo, split, severity, at in told.get("known", ())},
     )
 
 
@@ -276,9 +304,12 @@ def _alert(entry: dict[str, Any]) -> tuple[AlertKey, Alert]:
     state = AlertState(
         **{**kept, "rules": tuple(kept["rules"]), "pending": tuple((k, float(at)) for k, at in kept["pending"])}
     )
-    severity: Severity = "page" if entry["severity"] == "page" else "ticket"
     event = event_from(entry["event"]) if entry["event"] else None
-    return AlertKey(Group(*entry["group"]), severity), Alert(state, event)
+    return AlertKey(Group(*entry["group"]), _severity(entry["severity"])), Alert(state, event)
+
+
+def _severity(text: str) -> Severity:
+    return "page" if text == "page" else "ticket"
 
 
 def _read(path: Path) -> State:

@@ -13,6 +13,8 @@ from alerts.decide import AlertState, Change, Verdict, judge, judge_sustained, s
 from alerts.drill_slo import DRILL, drill_policy
 from alerts.events import Lookups, addressed, resolved, triggered
 from alerts.incidents import regroup
+from alerts.known import Known
+from alerts.lint import rules_of
 from alerts.memory import Alert, AlertKey, FileMemory, Memory, State, record
 from alerts.notify import Notifier
 from alerts.observe import Observer, Seen
@@ -95,10 +97,7 @@ class Watcher:
         self._slos = {slo.name: slo for slo in (*slos, *((DRILL,) if drills else ()))}
         self._policy = policy
         self._policies = {
-            slo.name: drill_policy(policy)
-            if slo.drill
-            else policy.for_slo(slo.period_seconds, (a.rule for a in slo.alerting if a.when_breaching))
-            for slo in self._slos.values()
+            slo.name: drill_policy(policy) if slo.drill else rules_of(slo, policy) for slo in self._slos.values()
         }
         self._memory: Memory = memory or FileMemory(state_file)
         self._outbox = Outbox(notifiers, self._memory.instance)
@@ -110,6 +109,8 @@ class Watcher:
         had_told = self._outage is not None and self._outage.told is not None and self._outage.ours
         self._peers = Peers(self._memory.instance, peers, told=had_told)
         self.work = Work()
+        self._known = Known(self._slos.values(), self._policies)
+        self._failed_at = float("-inf")
         self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
         self._record = keep_events
@@ -137,7 +138,7 @@ class Watcher:
         try:
             events = self._evaluate(now)
         except Exception as error:  # whatever it is, nobody is paged about SLOs while it goes on
-            self.work = replace(self.work, failures=self.work.failures + 1)
+            self.work, self._failed_at = replace(self.work, failures=self.work.failures + 1), now
             self._failed(now, str(error) if isinstance(error, EdgepathError) else f"{type(error).__name__}: {error}")
             # Receivers that forget must not: that we are blind does not end an incident.
             mine = [self._outage.event] if self._outage and self._outage.event else []
@@ -207,7 +208,7 @@ class Watcher:
                     incidents[event.dedup_key] = replace(incidents[event.dedup_key], event=event)
             outbox = (*self._outbox.after(state.outbox, now), *self._outbox.messages(events, now))
             done = (*state.deliveries, *self._outbox.deliveries(state.outbox, now))[-_DELIVERIES:]
-            after = State(alerts, incidents, outbox, done)
+            after = State(alerts, incidents, outbox, done, self._known.said(state.known, alerts, now))
             if after == state or self._memory.save(after):
                 break
             # Another watcher was first: what it decided is what holds.
@@ -240,10 +241,9 @@ class Watcher:
             _log.error("the SLO views could not be brought up to date: %s", error)
 
     def _decide_all(self, state: State, seen: Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
-        after: dict[AlertKey, Alert] = {}
-        events: list[PageEvent] = []
+        after, events = self._known.unknown(state, now, self._failed_at)
         for key in sorted({*state.alerts, *(AlertKey(g, s) for g in seen.windows for s in SEVERITIES)}):
-            if key.group.slo.startswith("~"):
+            if key.group.slo.startswith("~") or not self._known.decides(key):
                 continue
             alert, event = self._decide(key, state.alerts.get(key), seen, now)
             if alert is not None:
@@ -255,14 +255,10 @@ class Watcher:
     def _decide(
         self, key: AlertKey, alert: Alert | None, seen: Seen, now: float
     ) -> tuple[Alert | None, PageEvent | None]:
-        slo = self._slos.get(key.group.slo)
-        policy = self._policies.get(key.group.slo, self._policy)
+        slo, policy = self._slos[key.group.slo], self._policies[key.group.slo]
         rules = [r for r in policy.rules if r.severity == key.severity]
         sustained = policy.sustained if policy.sustained and policy.sustained.severity == key.severity else None
         opened = alert.event if alert else None
-        if slo is None or not (rules or sustained):
-            # The SLO or its rule was taken away: what it had opened is closed.
-            return None, replace(opened, kind="resolve", at=now) if opened else None
         counts, empty = seen.windows.get(key.group, {}), Counts()
         verdicts: list[Verdict] = [
             judge(policy, r, slo.objective, counts.get(r.long_seconds, empty), counts.get(r.short_seconds, empty))
@@ -286,7 +282,7 @@ class Watcher:
         return kept, None
 
     def _decide_blind(self, state: State, seen: Seen, now: float) -> tuple[dict[AlertKey, Alert], list[PageEvent]]:
-        old = {k: a for k, a in state.alerts.items() if k.group.slo.startswith("~")}
+        old = {k: a for k, a in state.alerts.items() if k.group.slo.startswith("~") and self._known.decides(k)}
         if seen.blind is None or seen.freshness is None:
             return old, []
         active = {AlertKey(b.group, b.severity): b for b in seen.blind}

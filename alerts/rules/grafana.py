@@ -8,14 +8,16 @@ no data and errors keep the last state.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from grafanalib.core import EXP_TYPE_MATH, AlertExpression, AlertRulev9, Target
 
 from alerts.burnrate import SEVERITIES, Policy
 from alerts.document import duration_text
-from alerts.lint import rules_of
+from alerts.lint import rules_of, targets_of
 from alerts.rules.verdict_sql import burn_sql, sustained_sql
 from alerts.slos.model import Catalog, Slo
 from alerts.slos.model import Target as NotificationTarget
@@ -79,18 +81,20 @@ def _rules(slo: Slo, policy: Policy, datasource_uid: str) -> list[Json]:
     found = []
     for severity in SEVERITIES:
         rules = [r for r in policy.rules if r.severity == severity]
-        targets = sorted({n for a in slo.alerting if a.rule.severity == severity for n in a.targets})
-        if rules:
-            after = max(r.after_seconds for r in rules)
-            longest = max(r.long_seconds for r in rules)
-            sql = burn_sql(slo, policy, severity)
-            found.append(
-                _rule(slo, policy, severity, f"{slo.name}: {severity}", sql, longest, datasource_uid, targets, after)
-            )
+        for number, after in enumerate(sorted({r.after_seconds for r in rules})):
+            # A rule of Grafana has one "for": a policy that waits must not hold back one that does not.
+            part = [r for r in rules if r.after_seconds == after]
+            longest = max(r.long_seconds for r in part)
+            sql = burn_sql(slo, replace(policy, rules=tuple(part)), severity)
+            # The uid follows from the title: that of the first one stays when others come or go.
+            title = f"{slo.name}: {severity}" + (f" (after {duration_text(after)})" if number else "")
+            targets = targets_of(slo, part)
+            found.append(_rule(slo, policy, severity, title, sql, longest, datasource_uid, targets, after))
         if policy.sustained is not None and policy.sustained.severity == severity:
             s = policy.sustained
             sql = sustained_sql(slo, s, policy.delay_seconds)
             title = f"{slo.name}: {severity} (few requests)"
+            targets = targets_of(slo, rules)
             found.append(_rule(slo, policy, severity, title, sql, s.long_seconds, datasource_uid, targets, 0))
     return found
 
@@ -154,6 +158,11 @@ def _literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
+def _quoted(text: str) -> str:
+    """For a regular expression of Grafana's: what Go's ``regexp.QuoteMeta`` escapes, and nothing else."""
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text)
+
+
 def _point(name: str, kind: str, settings: Json) -> Json:
     uid = f"edgepath-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     return {
@@ -175,7 +184,7 @@ def _routes(targets: Sequence[NotificationTarget]) -> Json:
         "routes": [
             {
                 "receiver": target.name,
-                "object_matchers": [[TARGETS_LABEL, "=~", f"(.*,)?{target.name}(,.*)?"]],
+                "object_matchers": [[TARGETS_LABEL, "=~", f"(.*,)?{_quoted(target.name)}(,.*)?"]],
                 "continue": True,
             }
             for target in targets

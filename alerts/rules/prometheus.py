@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from alerts.burnrate import Policy, Rule, Sustained
 from alerts.document import duration_text
-from alerts.lint import rules_of
+from alerts.lint import rules_of, targets_of
 from alerts.slos.indicator import WINDOW
 from alerts.slos.model import PrometheusSlo
 
@@ -101,7 +101,7 @@ def _sustained(slo: PrometheusSlo, policy: Policy, rule: Sustained) -> Json:
 
 
 def _labels(slo: PrometheusSlo, severity: str) -> Json:
-    targets = sorted({n for a in slo.alerting if a.rule.severity == severity for n in a.targets})
+    targets = targets_of(slo, [a.rule for a in slo.alerting if a.rule.severity == severity])
     named = {"edgepath_targets": ",".join(targets)} if targets else {}
     return {"slo": slo.name, "service": slo.service, "severity": severity, **named}
 

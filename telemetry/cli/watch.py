@@ -192,6 +192,7 @@ def watch(
     from alerts.lint import lint  # noqa: PLC0415
     from alerts.lookout import lookout  # noqa: PLC0415
     from alerts.memory import TableMemory  # noqa: PLC0415
+    from alerts.notify.http import checked  # noqa: PLC0415
     from alerts.peer_http import asking  # noqa: PLC0415
     from alerts.watch import Watcher  # noqa: PLC0415
     from telemetry.app.watch_view import observed  # noqa: PLC0415
@@ -201,6 +202,8 @@ def watch(
     catalog, rules = slo_files.load_catalog(slos or None), policies.load(policy)
     if problems := lint(catalog.slos, rules):
         raise ProblemsError(problems)
+    if dashboards:
+        checked(dashboards, "the base URL of Grafana or of Edgepath's page (--dashboards); write https://HOST")
     notifiers: list[Notifier] = [notify.CallbackNotifier(_tell, _here())]
     notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
     notifiers += [notify.heartbeat(url) for url in heartbeats]

@@ -1,12 +1,18 @@
 """What the watcher remembers: crashes at every step, and two watchers on one store, page once and forget nothing."""
 
+import contextlib
+import json
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alerts.burnrate import Rule
 from alerts.decide import AlertState
 from alerts.incidents import Incident
 from alerts.memory import (
@@ -16,6 +22,7 @@ from alerts.memory import (
     Delivery,
     FileMemory,
     Message,
+    Scope,
     State,
     TableMemory,
     decode,
@@ -24,8 +31,9 @@ from alerts.memory import (
 from alerts.notify import Settled
 from alerts.page import PageEvent
 from alerts.sli_reads import Group
+from alerts.slos.model import Alerting, Slo
 from alerts.watch import Watcher
-from telemetry.errors import StoreError
+from telemetry.errors import StoreError, UnavailableError
 from telemetry.store.base import Store
 from tests.unit.alerts.alerts_support import DEMO, T0, FakeStore, make_event, make_slo
 
@@ -39,6 +47,7 @@ STATE = State(
     {make_event().dedup_key: Incident(make_event(), T0, (make_event().dedup_key,))},
     (Message(make_event(), ("hook",), "me", T0),),
     (Delivery("edgepath/a/trigger", "hook", T0, "answered 404"),),
+    {Scope("edge-availability", "pop", "page"): T0, Scope("~empty", "other", "ticket"): T0 - 5},
 )
 
 
@@ -53,6 +62,12 @@ def test_a_state_survives_its_text() -> None:
     assert decode(encode(STATE)) == STATE
     closed = State({KEY: Alert(AlertState(closed=T0, flaps=1), None)})
     assert decode(encode(closed, 1)) == closed
+
+
+def test_a_state_of_a_release_that_did_not_note_what_is_known_is_read() -> None:
+    told = json.loads(encode(STATE))
+    del told["known"]
+    assert decode(json.dumps(told)) == replace(STATE, known={})
 
 
 def test_a_file_hands_over_what_its_last_owner_had_on_its_way(tmp_path: Path) -> None:
@@ -198,6 +213,58 @@ def test_two_watchers_page_once_and_resolve_once() -> None:
             watcher.evaluate(T0 + second + 0.3 * i)
     assert [e.kind for e in taken] == ["trigger", "resolve"]
     assert taken[0].dedup_key == taken[1].dedup_key
+
+
+class RollOut:
+    """Two watchers with one memory that know different SLOs of steady traffic, all of which fails."""
+
+    def __init__(self, *slos: Slo) -> None:
+        self.stores, self.taken, row = [FakeStore() for _ in slos], list[PageEvent](), SharedRow()
+        self.watchers = [
+            Watcher(store, [slo], DEMO, [Receiver(self.taken)], sync_views=False, memory=row.memory(f"w{i}"))
+            for i, (store, slo) in enumerate(zip(self.stores, slos, strict=True))
+        ]
+        self.second = 0
+
+    def run(self, seconds: int, *which: int) -> list[tuple[str, str]]:
+        """(kind, severity) of what is told while those watchers evaluate."""
+        before = len(self.taken)
+        for _ in range(seconds):
+            self.second += 1
+            for store in self.stores:
+                store.add(T0 + self.second, 0, 50)
+            for i in which:
+                with contextlib.suppress(UnavailableError):
+                    self.watchers[i].evaluate(T0 + self.second + 0.3 * i)
+        return [(e.kind, e.severity) for e in self.taken[before:]]
+
+    def cut_off(self, error: Exception | None) -> None:
+        """ClickHouse is away, or back."""
+        for store in self.stores:
+            store.broken = error
+
+
+TICKET: Final = Alerting("ticket", Rule("ticket", 3600, 300, Decimal(1)), ())
+
+
+@pytest.mark.parametrize("other", [make_slo(name="other"), make_slo(group_by="region"), make_slo(alerting=(TICKET,))])
+def test_while_slo_files_are_rolled_out_watchers_do_not_fight(other: Slo) -> None:
+    """An SLO, its split or its severity is known to one watcher only; when none knows it any more, its alert is closed."""
+    rolling = RollOut(make_slo(), other)
+    assert [told for told in rolling.run(700, 0, 1) if "page" in told] == [("trigger", "page")]
+    assert rolling.run(230, 1) == []
+    assert rolling.run(80, 1) == [("resolve", "page")]
+    assert [e for e in rolling.watchers[1].open_events() if e.severity == "page"] == []
+
+
+def test_who_could_not_speak_while_clickhouse_was_away_is_waited_for() -> None:
+    rolling = RollOut(make_slo(), make_slo(name="other"))
+    assert rolling.run(30, 0, 1) == [("trigger", "page")]
+    rolling.cut_off(UnavailableError("away"))
+    assert rolling.run(600, 0, 1) == []
+    rolling.cut_off(None)
+    assert rolling.run(20, 1) == []
+    assert rolling.run(300, 0, 1) == []
 
 
 def test_what_a_dead_watcher_had_on_its_way_is_taken_over() -> None:

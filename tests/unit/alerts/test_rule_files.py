@@ -1,11 +1,12 @@
 """Files for Grafana and Prometheus: their shape, that their SQL runs, and that secrets stay out of them."""
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -14,15 +15,19 @@ from click.testing import CliRunner
 from alerts import policies, slos
 from alerts.burnrate import Rule, Sustained
 from alerts.decide import judge, judge_sustained
+from alerts.lint import lint, rules_of
 from alerts.rules import build
 from alerts.rules.dashboard import dashboard
+from alerts.rules.grafana import rule_files
+from alerts.rules.prometheus import rule_file
 from alerts.rules.verdict_sql import burn_sql, sustained_sql
 from alerts.sli_reads import read_slots, read_windows
 from alerts.sli_views import sync
-from alerts.slos.model import OTHER
+from alerts.slos.model import OTHER, Alerting, Catalog, Target
+from alerts.watch import Watcher
 from telemetry.cli.slo import slo as command
 from telemetry.store.base import Store
-from tests.unit.alerts.alerts_support import T0, append_paths, make_policy, make_slo, path_row, write
+from tests.unit.alerts.alerts_support import T0, FakeStore, append_paths, make_policy, make_slo, path_row, write
 from tests.unit.alerts.test_openslo_objects import ALL, PROMETHEUS, SLO
 
 
@@ -72,6 +77,56 @@ def test_contact_points_and_routes_come_from_the_targets_without_their_secrets(t
     assert root["routes"][0]["object_matchers"] == [["edgepath_targets", "=~", "(.*,)?on-call(,.*)?"]]
     rule = texts["edgepath-rules.yaml"]["groups"][0]["rules"][0]
     assert (rule["labels"]["edgepath_targets"], rule["for"]) == ("on-call", "120s")
+
+
+def test_a_targets_name_is_no_pattern() -> None:
+    """The route of ``a.b`` takes nothing of ``a-b``; the regular expression is anchored, as Grafana anchors it."""
+    target = Target("a.b|c\\d", "webhook", "https://chat.test/hook", "", "", "a.yaml")
+    found = Catalog(slos=(make_slo(),), targets=(target,))
+    (root,) = rule_files(found, policies.load())["edgepath-policies.yaml"]["policies"]
+    ((_, operator, pattern),) = root["routes"][0]["object_matchers"]
+    assert operator == "=~"
+    assert all(re.fullmatch(pattern, label) for label in ("a.b|c\\d", "x,a.b|c\\d", "a.b|c\\d,y"))
+    assert not any(re.fullmatch(pattern, label) for label in ("a-b|c\\d", "a.b", "c\\d", "c1"))
+
+
+FAST: Final = Alerting("fast", Rule("page", 3600, 300, Decimal("14.4")), ("phone",))
+SLOW: Final = Alerting("slow", Rule("page", 21_600, 1800, Decimal(6), after_seconds=1800), ("chat",))
+OFF: Final = Alerting(
+    "off", Rule("ticket", 1800, 300, Decimal(2000)), ("mail",), when_breaching=False, when_no_data=True
+)
+
+
+def test_a_policy_that_waits_holds_none_back_that_does_not() -> None:
+    """Grafana's ``for`` is of a whole rule: each alertAfter has one of its own."""
+
+    def made(*alerting: Alerting) -> dict[str, tuple[str, str, str]]:
+        found = Catalog(slos=(make_slo(alerting=alerting),))
+        rules = rule_files(found, make_policy(sustained=None))["edgepath-rules.yaml"]["groups"][0]["rules"]
+        return {r["title"]: (r["for"], r["labels"]["edgepath_targets"], r["uid"]) for r in rules}
+
+    alone, both = made(SLOW), made(SLOW, FAST)
+    title = "edge-availability: page"
+    assert {t: told[:2] for t, told in both.items()} == {
+        title: ("0s", "phone"), f"{title} (after 30m)": ("1800s", "chat"),
+    }  # fmt: skip
+    assert list(alone) == [title]
+    assert alone[title][2] == both[title][2] != both[f"{title} (after 30m)"][2]
+
+
+def test_every_engine_has_the_same_rules(tmp_path: Path) -> None:
+    """A policy that is not to tell of a breach has no rule anywhere, nor does anybody lint it."""
+    slo, policy = make_slo(alerting=(FAST, OFF)), make_policy(sustained=None)
+    assert [r.key for r in rules_of(slo, policy).rules] == [FAST.rule.key]
+    assert "ticket" not in str(lint([slo], policy))
+    (rule,) = rule_files(Catalog(slos=(slo,)), policy)["edgepath-rules.yaml"]["groups"][0]["rules"]
+    assert (rule["title"], rule["labels"]["edgepath_targets"]) == ("edge-availability: page", "phone")
+    text = SLO.replace("  indicatorRef: reached\n", PROMETHEUS).split("  alertPolicies", maxsplit=1)[0]
+    (other,) = slos.load_catalog([write(tmp_path / "a.yaml", text)]).prometheus
+    (group,) = rule_file([replace(other, alerting=(FAST, OFF))], policy)["groups"]
+    assert [r["labels"]["severity"] for r in group["rules"] if "alert" in r] == ["page"]
+    watcher = Watcher(FakeStore(), [slo], policy, sync_views=False)
+    assert watcher._policies[slo.name] == rules_of(slo, policy)
 
 
 def test_a_dollar_of_ones_own_is_no_variable_of_grafanas(tmp_path: Path) -> None:

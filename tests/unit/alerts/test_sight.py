@@ -276,6 +276,19 @@ def test_a_policy_may_tell_of_no_data_alone() -> None:
     assert [e.slo for e in blinking.told if e.cause == "no-data"] == ["other"]
 
 
+@pytest.mark.parametrize("cause", ["empty", "no-data"])
+def test_what_could_not_be_seen_of_an_slo_ends_with_it(tmp_path: Path, cause: str) -> None:
+    policy = Alerting("quiet", Rule("page", 900, 120, Decimal(1)), (), when_no_data=True)
+    other = make_slo(name="other", alerting=(policy,) if cause == "no-data" else ())
+    blinking = Blinking([make_slo(), other], state_file=tmp_path / "watch.json")
+    assert ("trigger", cause, "") in blinking.run(3)
+    blinking.slos = [make_slo()]
+    blinking.start()
+    assert blinking.run(3) == []
+    assert ("resolve", cause, "") in blinking.run(3)
+    assert blinking.watcher.open_events() == []
+
+
 def test_a_defect_is_a_failed_evaluation() -> None:
     """Nobody is paged about SLOs meanwhile: that is told as any other blindness."""
     blinking = Blinking()

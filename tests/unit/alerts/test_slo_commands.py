@@ -135,6 +135,14 @@ def test_watch_refuses_what_slo_check_refuses(tmp_path: Path) -> None:
     assert "can never fire" in result.stderr
 
 
+@pytest.mark.parametrize("url", ["grafana.test", "grafana.test:3000", "ftp://grafana.test", "https://"])
+def test_watch_refuses_dashboards_that_are_nowhere(tmp_path: Path, url: str) -> None:
+    """Alertmanager refuses an alert whose generatorURL is no URL."""
+    result = run(watch, "--data", str(tmp_path / "x"), "--state", str(tmp_path / "s"), "--once", "--dashboards", url)
+    assert result.exit_code == 1
+    assert "is not the base URL of Grafana or of Edgepath's page (--dashboards); write https://HOST" in result.stderr
+
+
 def test_watch_once_pages_a_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeStore()
     for second in range(400):

@@ -157,11 +157,18 @@ def test_an_slo_that_is_taken_away_closes_what_it_opened(tmp_path: Path) -> None
     traffic = Traffic(state_file=tmp_path / "watch.json")
     traffic.run(40, bad=0.36)
     left = Watcher(traffic.store, [make_slo(name="other")], DEMO, sync_views=False, state_file=tmp_path / "watch.json")
-    (event,) = left.evaluate(traffic.now + 1)
-    assert (event.kind, event.slo) == ("resolve", "edge-availability")
-    left.evaluate(traffic.now + 2)
+    events = [event for second in range(1, 400, 15) for event in left.evaluate(traffic.now + second)]
+    assert [(event.kind, event.slo) for event in events] == [("resolve", "edge-availability")]
+    assert events[0].at - traffic.now <= 300
     kept = json.loads((tmp_path / "watch.json").read_text())
-    assert (kept["alerts"], kept["incidents"], kept["outbox"]) == ([], [], [])
+    assert (kept["alerts"], kept["incidents"], kept["outbox"], kept["known"]) == ([], [], [], [])
+
+
+def test_after_a_long_stop_what_nobody_knows_is_closed_at_once(tmp_path: Path) -> None:
+    traffic = Traffic(state_file=tmp_path / "watch.json")
+    traffic.run(40, bad=0.36)
+    left = Watcher(traffic.store, [make_slo(name="other")], DEMO, sync_views=False, state_file=tmp_path / "watch.json")
+    assert [event.kind for event in left.evaluate(traffic.now + 3600)] == ["resolve"]
 
 
 def test_groups_and_severities_are_alerts_of_their_own() -> None:
