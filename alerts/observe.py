@@ -75,12 +75,12 @@ class Observer:
         end = now - self._policy.delay_seconds
         counts = self._counts(kept, now, end)
         rule = self._policy.sustained
-        if rule is not None and now - self._slots[0] >= min(SLOTS_EVERY_SECONDS, rule.short_seconds / 2):
+        if rule is not None and _is_due(self._slots[0], now, min(SLOTS_EVERY_SECONDS, rule.short_seconds / 2)):
             self._slots = (
                 now,
                 read_slots(self._store, [s for s in self._slos if not s.drill], rule, end, list(counts)),
             )
-        if not self._blindness or now - self._sight_at < SIGHT_EVERY_SECONDS:
+        if not self._blindness or not _is_due(self._sight_at, now, SIGHT_EVERY_SECONDS):
             return Seen(counts, self._slots[1], None, None)
         self._sight_at = now
         fresh = sight.read_freshness(self._store, now)
@@ -91,7 +91,7 @@ class Observer:
 
     def _counts(self, kept: Sequence[Group], now: float, end: float) -> Windows:
         long = {w for w in self._windows if w > LONG_SECONDS}
-        if long and now - self._long[0] >= LONG_EVERY_SECONDS:
+        if long and _is_due(self._long[0], now, LONG_EVERY_SECONDS):
             self._long = (now, read_windows(self._store, self._slos, long, end, kept))
         # The same groups by themselves as there, so that all windows of an alert are of one group.
         short = read_windows(self._store, self._slos, self._windows - long, end, [*kept, *self._long[1]])
@@ -108,3 +108,8 @@ class Observer:
                     text = f"no data for {a.rule.short_seconds // 60} min"
                     found.append(sight.Blind("no-data", a.rule.severity, "", "", text, slo.name, a.targets))
         return found
+
+
+def _is_due(last: float, now: float, every_seconds: float) -> bool:
+    """Whether it is time again; also when the clock was set back, which must not put it off by as much."""
+    return not 0 <= now - last < every_seconds

@@ -69,7 +69,7 @@ class Heartbeat:
 
     def refresh(self, opened: Sequence[PageEvent], now: float) -> None:  # noqa: ARG002 - the interface
         """Beat, if it is time to."""
-        if now - self._last < self._every:
+        if 0 <= now - self._last < self._every:  # else it is time to, or the clock was set back
             return
         self._last = now
         self._started = now if self._started is None else self._started

@@ -99,8 +99,8 @@ class QueuedNotifier:
 
     def refresh(self, opened: Sequence[PageEvent], now: float) -> None:
         """Send open alerts again when it is time to, and nothing else waits."""
-        if self._resend is None or not opened or now - self._resent < self._resend:
-            return
+        if self._resend is None or not opened or 0 <= now - self._resent < self._resend:
+            return  # a clock that was set back does not put it off
         with self._changed:
             if self._queue:
                 return

@@ -175,7 +175,7 @@ class FakeStore(UnusedStore):
         assert "FROM sli_1m" in sql, sql
         if "min(bucket)" in sql:
             return Result(("slo", "at"), self._oldest())
-        return Result((), self._slots(given) if "groupArray(slot)" in sql else self._windows(given))
+        return Result((), self._slots(given) if "groupArray((slot" in sql else self._windows(given))
 
     def _oldest(self) -> list[tuple[Any, ...]]:
         oldest: dict[str, int] = {}

@@ -111,6 +111,14 @@ def test_the_heartbeat_beats_once_a_minute_while_evaluations_go_well(receiver: R
     assert beat.alive_only
 
 
+def test_the_heartbeat_goes_on_when_the_clock_is_set_back(receiver: Receiver) -> None:
+    beat = notify.heartbeat(f"{receiver.url}/ping")
+    for count, at in enumerate((T0, T0 - 7200, T0 - 7140), 1):
+        beat.refresh([], at)
+        until(lambda due=count: len(receiver.taken) == due)  # type: ignore[misc]  # a lambda's default
+    beat.close(5)
+
+
 def test_the_watchdog_always_fires_at_alertmanager(receiver: Receiver) -> None:
     beat = notify.heartbeat(receiver.url, watchdog=True)
     beat.refresh([], T0)

@@ -268,6 +268,17 @@ def test_open_alerts_are_sent_again_to_an_alertmanager_that_forgets(receiver: Re
     assert again["endsAt"] == "2096-10-12T09:01:00.000Z"
 
 
+def test_open_alerts_are_sent_again_when_the_clock_was_set_back(receiver: Receiver) -> None:
+    """To after the alert began; what began later than now is not sent, for its end would be earlier than it was said before."""
+    notifier = alertmanager(receiver.url, **FAST)
+    notifier.refresh([TRIGGER], T0 + 9000)
+    until(lambda: notifier.delivered == 1)
+    notifier.refresh([TRIGGER], T0 + 1800)
+    notifier.refresh([TRIGGER], T0 + 1850)
+    notifier.close(5)
+    assert len(receiver.taken) == 2
+
+
 def test_a_webhook_is_told_once(receiver: Receiver) -> None:
     notifier = webhook(receiver.url, **FAST)
     notifier.refresh([TRIGGER], T0 + 1000)

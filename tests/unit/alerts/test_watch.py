@@ -17,6 +17,7 @@ from telemetry.store.base import Store
 from tests.unit.alerts.alerts_support import (
     DEMO,
     T0,
+    WORKBOOK,
     FakeStore,
     append_paths,
     make_policy,
@@ -194,6 +195,24 @@ def test_evaluation_is_one_query_when_nothing_changes() -> None:
     before = len(traffic.store.statements)
     traffic.run(10)
     assert len(traffic.store.statements) == before + 10
+
+
+def test_what_is_read_once_a_minute_is_read_on_when_the_clock_is_set_back() -> None:
+    """Long windows, slots and what blindness is judged by; they must not stand still for as long as the clock was off."""
+    store = FakeStore()
+    watcher = Watcher(store, [make_slo()], WORKBOOK, sync_views=False, blindness=True)
+
+    def reads(start: float) -> list[int]:
+        asked = len(store.statements)
+        for second in range(0, 600, 15):
+            watcher.evaluate(start + second)
+        new = store.statements[asked:]  # short windows are read by each of the 40 evaluations
+        slots = sum("groupArray((slot" in s for s in new)
+        windows = sum("good_w" in s for s in new)
+        return [slots, windows - 40, sum("quantileExactIf" in s for s in new)]
+
+    assert reads(T0) == [10, 10, 10]
+    assert reads(T0 - 7200) == [10, 10, 10]
 
 
 def test_a_broken_notifier_keeps_no_page_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
