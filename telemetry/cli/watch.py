@@ -31,6 +31,10 @@ _log = logging.getLogger(__name__)
 _ANSWER_SECONDS: Final = 60.0
 """So long a statement may wait on a line that broke without a word, also when a new one would do. No page waits for it."""
 
+_ONLY_HERE: Final = (
+    "nobody but this screen is told what cannot be seen (ClickHouse away, no telemetry), and of SLOs whose alert policies name no "
+    "notification target: give --alertmanager, --pagerduty, --slack or --webhook"
+)
 _LEFT: Final = "open alerts and what was not sent are written down, and the next watcher goes on with them"
 
 
@@ -236,6 +240,8 @@ def watch(
             later.open()
             if not once:
                 say(f"watching {', '.join(s.name for s in catalog.slos)} by policy {rules.name}")
+                if not (webhooks or alertmanagers or pagerduties or slacks):
+                    _log.warning(_ONLY_HERE)
             _loop(watcher, stopping, every, once=once)
 
 
@@ -266,11 +272,6 @@ def _notifiers(
     made += [notify.alertmanager(url) for url in alertmanagers]
     made += [notify.pagerduty(key, *([pagerduty_url] if pagerduty_url else [])) for key in pagerduties]
     made += [notify.slack(url) for url in slacks]
-    if not made:
-        _log.warning(
-            "nobody but this screen is told what cannot be seen (ClickHouse away, no telemetry), and of SLOs whose alert "
-            "policies name no notification target: give --alertmanager, --pagerduty, --slack or --webhook"
-        )
     return [*made, *notify.for_targets(catalog.used_targets)]
 
 
