@@ -32,8 +32,8 @@ _ANSWER_SECONDS: Final = 60.0
 """So long a statement may wait on a line that broke without a word, also when a new one would do. No page waits for it."""
 
 _ONLY_HERE: Final = (
-    "nobody but this screen is told what cannot be seen (ClickHouse away, no telemetry), and of SLOs whose alert policies name no "
-    "notification target: give --alertmanager, --pagerduty, --slack or --webhook"
+    "nobody but this screen is told what cannot be seen (ClickHouse away, no telemetry), and of SLOs whose alert policies "
+    "name no notification target: give --alertmanager, --pagerduty, --slack or --webhook"
 )
 _LEFT: Final = "open alerts and what was not sent are written down, and the next watcher goes on with them"
 
