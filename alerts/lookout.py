@@ -7,11 +7,13 @@ how long an evaluation takes. A ClickHouse that is slow answers one statement af
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 0.25
 _LOOK_SHARE: Final = 0.25
 _PATIENCE_SECONDS: Final = 10.0
@@ -42,8 +44,12 @@ def lookout(
 
     def look() -> None:
         while not stopping.wait(pause):
-            if (silent := silent_seconds(patience)) >= blind_seconds:
-                waiting(clock(), silent)
+            try:
+                if (silent := silent_seconds(patience)) >= blind_seconds:
+                    waiting(clock(), silent)
+            except Exception:  # noqa: BLE001 - a defect must not leave nobody to look
+                _log.exception("not looked whether ClickHouse answers; this is a defect of Edgepath, please report it")
+                stopping.wait(interval_seconds)
 
     thread = threading.Thread(target=look, name="edgepath-lookout", daemon=True)
     thread.start()

@@ -150,3 +150,15 @@ def test_a_slow_clickhouse_is_not_away() -> None:
         watched.watcher.evaluate(watched.now)
         assert watched.now - before >= 100, "more than one statement, or this shows nothing"
     assert watched.told == []
+
+
+def test_a_defect_does_not_end_the_looking() -> None:
+    silences, told = iter([70.0, 71.0]), list[float]()
+
+    def waiting(_: float, silent: float) -> None:
+        told.append(silent)
+        if len(told) == 1:
+            raise ZeroDivisionError
+
+    with lookout(lambda _: next(silences, 0.0), waiting, 60, 0.01):
+        until(lambda: told == [70.0, 71.0])
