@@ -86,7 +86,12 @@ class Observer:
         fresh = sight.read_freshness(self._store, now)
         counted = self._counters(now - sight.COUNTED_SECONDS, now) if self._counters else None
         names = [s.name for s in self._slos if not s.drill] if settled else []
-        blind = [*sight.look(fresh, counted, now), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
+        doubted = (
+            sight.doubts(self._store, self._counters, fresh, sight.doubtful(fresh, counted), now)
+            if self._counters
+            else {}
+        )
+        blind = [*sight.look(fresh, counted, now, doubted), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
         return Seen(counts, self._slots[1], [*blind, *self._no_data(counts)], fresh)
 
     def _counts(self, kept: Sequence[Group], now: float, end: float) -> Windows:

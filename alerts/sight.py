@@ -10,7 +10,8 @@ cause          paths                                   edge's own counters sever
 ``lagging``    stored, but they arrived long ago;      any                 page
                or neither paths nor metrics are stored
                any more, though both were
-``no-telemetry`` none, where there were some           count requests      page
+``no-telemetry`` none, where there were some, or where count requests      page
+               so many requests would have left one
 ``no-traffic`` none, where there were some             count none          ticket, everywhere at once a page
 ``silent``     none, where there were some             not known           page
 ``empty``      many, and an SLO matches none of them   any                 ticket
@@ -48,6 +49,11 @@ FEWEST_PATHS: Final = 60
 LAG_SECONDS: Final = 180
 SURELY_PATHS: Final = 20
 """Where so many paths are expected, none is no chance."""
+MANY_REQUESTS: Final = 150_000
+"""Where there was no path in the hour before either, nobody knows how few requests are kept. Of so many one would be, also
+where it is one in 10,000."""
+CHANCE: Final = 1e-6
+"""So likely at most may it be that none is kept for a while by chance: where few are kept, that is tried many times a day."""
 DRAINED_SECONDS: Final = 86_400
 """A place without traffic for so long was taken out on purpose: its ticket closes."""
 
@@ -91,6 +97,61 @@ class Blind:
         return Group(f"~{self.cause}", self.environment, dimension, self.pop or self.slo)
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What is known of a place with few paths or none, whose edge counts requests.
+
+    Attributes:
+        stored: paths of the hour before the silence window.
+        counted: requests that the edge counted in both.
+        since: those of them that it counted after the newest path.
+    """
+
+    stored: int
+    counted: float
+    since: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is no chance that none of the requests since was kept.
+
+        If telemetry works, each of the paths might as well be of a request that was counted since the newest of them.
+        """
+        if not self.stored:
+            return self.counted >= MANY_REQUESTS
+        return self.counted > 0 and max(1 - self.since / self.counted, 0.0) ** self.stored <= CHANCE
+
+
+def doubtful(seen: Freshness, counted: Mapping[Place, float] | None) -> list[Place]:
+    """Places that count requests, have no path, and had few or none before: what to ask :func:`doubts` about."""
+    places = seen.places
+    some = (place for place, n in (counted or {}).items() if n > 0)
+    return sorted(p for p in some if places.get(p, (0, 0))[0] < FEWEST_PATHS and places.get(p, (0, 0))[1] == 0)
+
+
+def doubts(
+    store: Store, counters: Counters, seen: Freshness, places: Collection[Place], now: float
+) -> dict[Place, Doubt]:
+    """What is known of these places. Raises as :func:`read_freshness` does."""
+    if not places:
+        return {}
+    start = max(0, int(now) - WINDOW_SECONDS - BEFORE_SECONDS)
+    rows = store.query(
+        f"SELECT environment, pop, toFloat64(toUnixTimestamp(max(minute))) FROM {PATH_1M} "  # noqa: S608
+        "WHERE minute > toDateTime({from:Int64}, 'UTC') GROUP BY environment, pop HAVING sum(paths) > 0",
+        {"from": start},
+    ).rows
+    newest = {(str(e), str(p)): float(minute) + 60 for e, p, minute in rows}
+    begins = {place: newest.get(place, float(start)) for place in places}
+    counted = {at: counters(at, now) or {} for at in {float(start), *begins.values()}}
+    return {
+        place: Doubt(
+            seen.places.get(place, (0, 0))[0], counted[float(start)].get(place, 0.0), counted[at].get(place, 0.0)
+        )
+        for place, at in begins.items()
+    }
+
+
 def read_freshness(store: Store, now: float) -> Freshness:
     """How new the stored paths are.
 
@@ -131,13 +192,16 @@ def read_freshness(store: Store, now: float) -> Freshness:
     )
 
 
-def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> list[Blind]:
+def look(
+    seen: Freshness, counted: Mapping[Place, float] | None, now: float, doubted: Mapping[Place, Doubt] | None = None
+) -> list[Blind]:
     """What cannot be seen. Pure.
 
     Args:
         seen: what is stored.
         counted: requests that the edge counted in the last :data:`COUNTED_SECONDS`, by place; None if not known.
         now: seconds since the epoch.
+        doubted: what is known of :func:`doubtful` places.
     """
     if seen.recent and (late := max(seen.lag, now - seen.arrived)) > LAG_SECONDS and seen.lag > LAG_SECONDS / 2:
         text = (
@@ -151,10 +215,11 @@ def look(seen: Freshness, counted: Mapping[Place, float] | None, now: float) -> 
             "reaches it"
         )
         return [Blind("lagging", "page", "", "", text)]
-    silent = [place for place, (_, after) in sorted(known.items()) if after == 0]
+    lost = {place for place, doubt in (doubted or {}).items() if doubt.lost}
+    silent = sorted({place for place, (_, after) in known.items() if after == 0} | lost)
     if not silent:
         return []
-    if len(silent) == len(known) and len(known) > 1 and not seen.recent:
+    if len(silent) == len(known.keys() | lost) > 1 and not seen.recent:
         return [_silence(EVERYWHERE, sum(counted.values()) if counted else None)]
     # A place that the counters do not know of may have lost them together with its spans: that is not "no traffic".
     return [_silence(place, counted.get(place) if counted else None) for place in silent]

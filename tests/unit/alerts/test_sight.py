@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,22 @@ from alerts.edge_counters import EdgeCounters
 from alerts.notify import CallbackNotifier
 from alerts.outage import Outage
 from alerts.page import PageEvent
-from alerts.sight import COUNTED_SECONDS, EVERYWHERE, Blind, Freshness, Place, empty_slis, goes_on, look, read_freshness
+from alerts.sight import (
+    BEFORE_SECONDS,
+    COUNTED_SECONDS,
+    EVERYWHERE,
+    WINDOW_SECONDS,
+    Blind,
+    Doubt,
+    Freshness,
+    Place,
+    doubtful,
+    doubts,
+    empty_slis,
+    goes_on,
+    look,
+    read_freshness,
+)
 from alerts.slos.model import Alerting, Slo
 from alerts.watch import Watcher
 from telemetry.errors import UnavailableError
@@ -110,6 +126,70 @@ def test_a_pop_with_few_requests_may_be_silent_by_chance() -> None:
     assert causes(fresh(places={FRA: (59, 0), IAD: (2000, 400)})) == []
 
 
+def test_what_counts_requests_and_has_few_paths_is_doubted() -> None:
+    seen = fresh(places={FRA: (59, 0), IAD: (2000, 0), ("prod", "ams"): (10, 1)})
+    counted = {FRA: 5.0, IAD: 5.0, ("prod", "ams"): 5.0, ("prod", "lhr"): 1.0, ("prod", "cdg"): 0.0}
+    assert doubtful(seen, counted) == [FRA, ("prod", "lhr")]
+    assert doubtful(seen, None) == []
+
+
+@pytest.mark.parametrize(
+    ("doubt", "lost"),
+    [
+        (Doubt(59, 1e6, 1.2e5), False),  # as in eight minutes of 70
+        (Doubt(59, 1e6, 2.2e5), True),
+        (Doubt(40, 1e6, 2.0e5), False),
+        (Doubt(40, 1e6, 3.0e5), True),
+        (Doubt(3, 1e6, 9.0e5), False),
+        (Doubt(3, 0.0, 0.0), False),
+        (Doubt(0, 149_000.0, 149_000.0), False),  # one in 10,000 may be kept
+        (Doubt(0, 150_000.0, 150_000.0), True),
+    ],
+)
+def test_requests_that_the_edge_counts_make_silence_implausible(doubt: Doubt, lost: bool) -> None:
+    assert doubt.lost == lost
+    found = look(fresh(places={FRA: (doubt.stored, 0), IAD: (2000, 400)}), {FRA: 9e4}, T0, {FRA: doubt})
+    assert [(b.cause, b.severity, b.pop) for b in found] == [("no-telemetry", "page", "fra")] * lost
+
+
+def test_all_that_count_and_left_nothing_are_one_alert() -> None:
+    """A watcher that was started an hour after the last path knows of none."""
+    nothing = fresh(recent=0, lag=0.0, stored=0.0, arrived=0.0, places={})
+    lost = Doubt(0, 1e6, 1e6)
+    assert [b.pop for b in look(nothing, {FRA: 1e5, IAD: 1e5}, T0, {FRA: lost, IAD: lost})] == [""]
+    assert [b.pop for b in look(nothing, {FRA: 1e5}, T0, {FRA: lost})] == ["fra"]
+
+
+@pytest.mark.parametrize("per_minute", [2200, 6000, 9000])
+def test_a_pop_of_which_few_requests_are_kept_is_doubted_and_not_taken_for_lost(per_minute: int) -> None:
+    """A month in which one request in 10,000 is kept: silent for ten minutes again and again."""
+    random, keep, minutes, alarms = Random(11), 1e-4, 30 * 1440, 0
+    span = (WINDOW_SECONDS + BEFORE_SECONDS) // 60
+    kept = [sum(random.random() < per_minute * keep / 20 for _ in range(20)) for _ in range(minutes)]
+    for now in range(span, minutes):
+        if any(kept[now - 10 : now]) or sum(before := kept[now - span : now - 10]) >= 60:
+            continue
+        last = max((i for i, n in enumerate(before) if n), default=-1) + 1
+        alarms += Doubt(sum(before), span * per_minute, (span - last) * per_minute).lost
+    assert alarms == 0
+
+
+def test_doubts_are_read_from_paths_and_counters(store: Store) -> None:
+    for minutes in (60, 50, 30):
+        append_paths(store, [path_row(start=int(T0 - minutes * 60) * 10**9)] * 2)
+    asked = []
+
+    def counters(start: float, end: float) -> Mapping[Place, float]:
+        asked.append((start, end))
+        return {FRA: end - start, IAD: 7.0}
+
+    seen = read_freshness(store, T0)
+    assert doubts(store, counters, seen, [], T0) == {}
+    found = doubts(store, counters, seen, [FRA, IAD], T0)
+    assert found == {FRA: Doubt(6, 4200.0, 1740.0), IAD: Doubt(0, 7.0, 7.0)}
+    assert sorted(asked) == [(T0 - 4200, T0), (T0 - 1740, T0)]
+
+
 def test_an_sli_that_matches_nothing_while_paths_come() -> None:
     found = empty_slis(["a", "b"], {"a"}, fresh())
     assert [(b.cause, b.severity, b.slo) for b in found] == [("empty", "ticket", "b")]
@@ -204,6 +284,9 @@ class Seen(FakeStore):
             f = self.freshness
             result.rows[:] = [(f.stored, f.arrived, f.recent, f.lag)]
             return result
+        if "max(minute)" in sql:
+            result.rows.clear()
+            return result
         if "FROM path_1m" in sql:
             result.rows[:] = [(*place, *n) for place, n in self.freshness.places.items()]
             return result
@@ -251,6 +334,13 @@ def test_a_silent_pop_pages_once_and_resolves_on_data() -> None:
     told = "no telemetry of fra for 10 min: the edge counted 300 requests in the last 7 min, none came here"
     assert page.summary == f"PAGE fra: {told}"
     assert page.text.endswith("runbook: docs/slo.md#runbook-blind")
+
+
+def test_a_pop_with_few_paths_pages_when_its_edge_counts_too_many_requests() -> None:
+    """A request in ten minutes would have been kept, and the edge counts on."""
+    blinking = Blinking(counters=lambda start, end: {FRA: (end - start) * 100, IAD: 300.0})
+    blinking.store.freshness = fresh(places={IAD: (2000, 400)})
+    assert blinking.run(2) == [("trigger", "no-telemetry", "fra")]
 
 
 def test_clickhouse_away_pages_after_a_minute_once_and_resolves(tmp_path: Path) -> None:
