@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
 from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
-from telemetry.feeds.base import Feed, RecordBatch
+from telemetry.feeds.base import Feed, Record, RecordBatch, batches_of
 from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.otlp.redaction import scrub
 from telemetry.observe.model import NoTimings, Timings
@@ -92,7 +92,8 @@ class Pipeline(Loop):
         self._monotonic = monotonic
         self._past = StoredPast(store, topic)
         self._log = BlockLog(SqlLogTables(store, PATHS, topic))
-        self._engine = Engine(settings.engine, topic=topic, past=self._past)
+        self._topic = topic
+        self._engine = self._new_engine()
         self._outbox: Outbox[Batch] = Outbox(self._log.append, self._timings, senders=settings.senders)
         self._landed_block: dict[int, int] = {}
         self._close_due: dict[int, float] = {}
@@ -218,6 +219,15 @@ class Pipeline(Loop):
                 self._drained_at = 0  # it may have old records
                 self._landed_block[partition] = lease.next_number - 1
 
+    def _new_engine(self) -> Engine:
+        return Engine(self._settings.engine, topic=self._topic, past=self._past)
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        # Nor is anything kept that partitions share: only what was counted.
+        counters, self._engine = self._engine.counters, self._new_engine()
+        self._engine.counters = counters
+
     def _forget(self, partition: int) -> None:
         self._engine.forget(partition)
         self._outbox.forget(partition)
@@ -245,7 +255,7 @@ class Pipeline(Loop):
         for batch in batches:
             found = in_protobuf(batch, Signal.TRACES)
             self._polled.append(replace(found.batch, arrival_ms=np.clip(batch.arrival_ms, earliest, now_ms)))
-            self._rejected += found.rejected
+            self._reject(found.rejected)
         self._polled_bytes += sum(b.size for b in batches)
         self._lag = self._feed.lag()
         if room and not self._lag:
@@ -253,10 +263,35 @@ class Pipeline(Loop):
         return sum(map(len, batches))
 
     def _take(self) -> None:
-        """Decode what was polled, of all partitions at once."""
-        if self._polled:
-            self._rejected += self._engine.ingest(self._polled)
-            self._polled, self._polled_bytes = [], 0
+        """Decode what was polled."""
+        polled, self._polled, self._polled_bytes = self._polled, [], 0
+        for batch in polled:
+            try:
+                self._rejected += self._engine.ingest([batch])
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it is, it must not come again for ever
+                self._take_singly(batch)
+
+    def _take_singly(self, batch: RecordBatch) -> None:
+        """Records among which is one that the engine was not made for: it is put aside like any bad one, the rest goes on.
+
+        What the engine had taken of them before comes again, and is folded as copies are.
+        """
+        for record in batch.records():
+            try:
+                self._rejected += self._engine.ingest(batches_of([record]))
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                # Its offset must be gone past. If not even an empty one is taken, then it is not the record's fault.
+                self._engine.ingest(batches_of([replace(record, value=b"")]))
+                self._reject([(record, f"the engine failed: {type(error).__name__}: {error}"[:200])])
+
+    def _reject(self, rejected: Sequence[tuple[Record, str]]) -> None:
+        """To be put aside, besides what the engine itself finds to be bad."""
+        self._engine.counters.rejected_records += len(rejected)
+        self._rejected += rejected
 
     def _close(self, busy: Set[int], now: float, *, last: bool = False) -> None:
         """Close what is due; for the partitions that are not ``busy``, quiet time passes by the wall clock."""

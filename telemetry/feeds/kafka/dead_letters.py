@@ -46,7 +46,7 @@ class DeadLetterTopic:
             UnavailableError, ConfigurationError: it could not be written; try again.
         """
         headers = [
-            ("reason", reason.encode()[:_REASON_BYTES]),
+            ("reason", reason.encode("utf-8", "backslashreplace")[:_REASON_BYTES]),
             ("topic", self._topic.encode()),
             ("partition", b"%d" % record.partition),
             ("offset", b"%d" % record.offset),

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
 from telemetry.engine.settings import EngineSettings
 from telemetry.errors import UnavailableError
+from telemetry.feeds.otlp.redaction import scrub
+from telemetry.pipeline import loop
 from telemetry.pipeline.pipeline import Pipeline
 from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store.embedded import EmbeddedStore
@@ -234,6 +237,53 @@ class TestBadRecords:
         assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
         assert rig.pipeline.status().rejected_records == 3
 
+    @pytest.mark.parametrize(
+        "poison",
+        [
+            rb'{"\ud800": 1}',
+            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": 1e400}]}]}]}',
+            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"status": {"code": Infinity}}]}]}]}',
+        ],
+    )
+    def test_json_that_breaks_its_reader(self, rig: Rig, poison: bytes) -> None:
+        """However it does: it is counted and put aside, and the rest lands."""
+        rig.send(trace(1))
+        bad = rig.topic.put(poison, at=NOW)
+        rig.send(trace(2))
+        rig.pass_time(5)
+        assert [(record.offset, record.value) for record, _ in rig.topic.rejected] == [(bad.offset, scrub(poison))]
+        assert (rig.stored(), rig.pipeline.status().rejected_records) == (Counter([1, 2]), 1)
+        assert rig.topic.committed == {0: 5}
+
+    def test_one_that_breaks_the_engine(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An error that nobody thought of puts that record aside: it does not come again for ever."""
+        decoder: Any = rig.pipeline._engine._decoder
+        decode = decoder.decode
+
+        def breaks(data: Any, begins: Any, ends: Any, *more: Any) -> Any:
+            if any(b"4111" in data[begin:end].tobytes() for begin, end in zip(begins, ends, strict=True)):
+                raise ZeroDivisionError("4111111111111111")
+            return decode(data, begins, ends, *more)
+
+        monkeypatch.setattr(decoder, "decode", breaks)
+        rig.send(trace(1))
+        bad = rig.topic.put(b"\x0a\x7f 4111111111111111", at=NOW)
+        rig.send(trace(2), trace(3, 4))
+        rig.pass_time(15)
+        ((record, reason),) = rig.topic.rejected
+        assert (record.offset, reason) == (bad.offset, "the engine failed: ZeroDivisionError: [card]")
+        assert (rig.stored(), rig.pipeline.status().rejected_records) == (Counter([1, 2, 3]), 1)
+        assert rig.pipeline.status().duplicate_spans == 0
+        assert rig.topic.committed == {0: 5}
+
+    def test_an_engine_that_takes_nothing_puts_nothing_aside(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Then it is not the record's fault."""
+        monkeypatch.setattr(rig.pipeline._engine, "ingest", lambda _: 1 // 0)
+        rig.send(trace(1))
+        with pytest.raises(ZeroDivisionError):
+            rig.pass_time(2)
+        assert rig.topic.rejected == []
+
     def test_one_that_cannot_be_put_aside_is_not_passed_over(self, rig: Rig) -> None:
         """Its offset is not committed before it is kept."""
         rig.topic.put(b"\xff\xff", at=NOW)
@@ -407,6 +457,81 @@ def test_run_goes_on_until_it_is_stopped(rig: Rig) -> None:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+class TestErrorsThatNobodyThoughtOf:
+    """They end nothing: what is held is forgotten and read again, as after a restart."""
+
+    @pytest.fixture
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No rest after an error."""
+        monkeypatch.setattr(loop, "_TROUBLED_SECONDS", 0.0)
+
+    @pytest.mark.usefixtures("quick")
+    @pytest.mark.parametrize("method", ["_poll", "_take", "_close", "_landed", "_put_aside", "_commit"])
+    def test_wherever_it_happens_nothing_is_lost_or_doubled(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+    ) -> None:
+        """Before and after each part of a round, in turn; what the log quotes is clean."""
+        stop, calls, real = threading.Event(), [0], getattr(Pipeline, method)
+
+        def breaks(pipeline: Pipeline, *args: Any, **more: Any) -> Any:
+            calls[0] += 1
+            if calls[0] % 7 == 3:
+                raise ZeroDivisionError("4111111111111111")
+            answer = real(pipeline, *args, **more)
+            if calls[0] % 7 == 6:
+                raise ZeroDivisionError("4111111111111111")
+            return answer
+
+        def ticking() -> float:
+            rig.seconds += 0.5
+            if rig.seconds % 2 == 0 and rig.seconds <= 12:
+                rig.send(trace(int(rig.seconds), 5), trace(int(rig.seconds) + 100))
+                rig.send(trace(int(rig.seconds))[5:])
+            if rig.seconds > 40:
+                stop.set()
+            return rig.seconds
+
+        monkeypatch.setattr(Pipeline, method, breaks)
+        rig.pipeline._monotonic = ticking
+        rig.pipeline.run(stop)
+        monkeypatch.setattr(Pipeline, method, real)
+        rig.start()
+        rig.pass_time(30)
+        assert calls[0] >= 6
+        assert rig.stored() == Counter([*range(2, 13, 2), *range(102, 113, 2)])
+        assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
+        assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == 12
+        assert "ZeroDivisionError: [card]" in caplog.text
+        assert "4111111111111111" not in caplog.text
+
+    @pytest.mark.usefixtures("quick")
+    def test_that_it_happens_again_and_again_is_seen(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No round counts any more, so that the probe of life fails; it is told for what it is, and passes when it is over."""
+        monkeypatch.setattr(loop, "_CALM_SECONDS", 0.05)
+        stop = threading.Event()
+        real, broken = rig.pipeline._poll, [True]
+
+        def breaks(timeout_seconds: float, room: int) -> int:
+            rig.seconds += 0.5
+            return 1 // 0 if broken[0] else real(timeout_seconds, room)
+
+        monkeypatch.setattr(rig.pipeline, "_poll", breaks)
+        rig.send(trace(1))
+        thread = threading.Thread(target=rig.pipeline.run, args=(stop,))
+        thread.start()
+        wait_for(lambda: rig.pipeline._falls > 5)
+        assert (rig.pipeline.status().rounds, rig.pipeline.status().trouble) == (
+            1,
+            "ZeroDivisionError: integer division or modulo by zero",
+        )
+        broken[0] = False
+        wait_for(lambda: rig.pipeline.status().rounds > 2 and not rig.pipeline.status().trouble)
+        wait_for(lambda: rig.stored() == Counter([1]))
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def wait_for(holds: Callable[[], bool], seconds: float = 10.0) -> None:
