@@ -24,6 +24,19 @@ from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 15.0
+_PATIENCE_SECONDS = 5.0
+"""So long a round waits for the past where that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a partition could not be closed, and when it is tried again."""
+
+    reason: str
+    next_try: float
+    wait: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class Pipeline(Loop):
         self._outbox: Outbox[Batch] = Outbox(self._log.append, self._timings, senders=settings.senders)
         self._landed_block: dict[int, int] = {}
         self._close_due: dict[int, float] = {}
+        self._refused: dict[int, _Refusal] = {}
         self._flush_due = 0.0
         self._full_since = 0  # wall clock, ms; 0 while there is room
         self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
@@ -124,7 +138,7 @@ class Pipeline(Loop):
             partitions=len(engine.partitions),
             lag=self._lag,
             rounds=self._rounds,
-            trouble=outbox.trouble or self._trouble,
+            trouble=outbox.trouble or self._trouble or next((r.reason for r in tuple(self._refused.values())), ""),
         )
 
     def step(self) -> int:
@@ -165,6 +179,7 @@ class Pipeline(Loop):
                 and not self._polled
                 and not self._lag
                 and not self._engine.open_spans
+                and not self._refused
                 and not len(self._outbox)
             ):
                 self._commit()
@@ -183,6 +198,8 @@ class Pipeline(Loop):
             self._close(set(), self._monotonic(), last=True)
         except EdgepathError as error:
             _log.warning("some of what came in last is left to who comes next: %s", error)
+        if self._refused:
+            _log.warning("late spans that cannot be joined to their paths now are left to who comes next")
         while len(self._outbox) and self._monotonic() < deadline:
             self._outbox.send(self._monotonic(), self._landed, self._lost)
             self._outbox.settle(0.05)
@@ -232,7 +249,7 @@ class Pipeline(Loop):
         self._engine.forget(partition)
         self._outbox.forget(partition)
         self._forget_offsets(partition)
-        for known in (self._landed_block, self._close_due):
+        for known in (self._landed_block, self._close_due, self._refused):
             known.pop(partition, None)
         self._polled = [b for b in self._polled if b.partition != partition]
         self._polled_bytes = sum(b.size for b in self._polled)
@@ -299,18 +316,31 @@ class Pipeline(Loop):
         now_ms = self._wall_ms()
         waited_ms = max(0, now_ms - self._full_since) if self._full_since else 0
         every = max(s.flush_seconds, len(self._engine.partitions) / s.blocks_per_second)
-        for partition in self._engine.partitions:
+        begun = self._monotonic()
+        # Who has waited longest comes first: where the past answers slowly, everybody has a turn.
+        for partition in sorted(self._engine.partitions, key=lambda each: self._close_due.get(each, 0.0)):
+            refusal = self._refused.get(partition)
+            if refusal is not None and now < refusal.next_try and not last:
+                continue
+            if self._refused and self._monotonic() - begun > _PATIENCE_SECONDS:
+                return  # blocks are to be sent, records to be read
             if self._outbox.waiting(partition) >= s.max_waiting_batches and not last:
                 continue  # the store is slow: the next block is larger
             if now < self._close_due.get(partition, 0.0) and not self._full_since and not last:
                 continue
             self._close_due[partition] = now + every - s.flush_seconds / 2
-            batch = self._engine.close(
-                partition,
-                landed=self._landed_block[partition],
-                idle_now_ms=None if partition in busy else now_ms,
-                waited_ms=waited_ms,
-            )
+            try:
+                batch = self._engine.close(
+                    partition,
+                    landed=self._landed_block[partition],
+                    idle_now_ms=None if partition in busy else now_ms,
+                    waited_ms=waited_ms,
+                )
+            except EdgepathError as error:
+                self._note_refusal(partition, error)  # what it has taken out, it holds for the next time
+                continue
+            if self._refused.pop(partition, None):
+                _log.warning("partition %d goes on", partition)
             known = max(
                 self._outbox.last_resume_offset(partition),
                 self._to_commit.get(partition, 0),
@@ -320,6 +350,14 @@ class Pipeline(Loop):
                 self._outbox.add(batch)
             if batch.large:
                 self._close_due[partition] = self._flush_due = now
+
+    def _note_refusal(self, partition: int, error: EdgepathError) -> None:
+        """The past cannot be asked for one partition: that one waits, the others go on."""
+        before = self._refused.get(partition)
+        if before is None:
+            _log.error("partition %d waits, for its late spans cannot be joined to their paths: %s", partition, error)
+        wait = _FIRST_WAIT if before is None else min(2 * before.wait, _LONGEST_WAIT)
+        self._refused[partition] = _Refusal(str(error), self._monotonic() + wait, wait)
 
     def _landed(self, batch: Batch) -> None:
         if batch.block is not None:

@@ -5,19 +5,21 @@ import dataclasses
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
 from telemetry.engine.settings import EngineSettings
-from telemetry.errors import UnavailableError
+from telemetry.errors import StoreError, UnavailableError
 from telemetry.feeds.otlp.redaction import scrub
 from telemetry.pipeline import loop
 from telemetry.pipeline.pipeline import Pipeline
 from telemetry.pipeline.settings import PipelineSettings
+from telemetry.store.base import Parameter
 from telemetry.store.embedded import EmbeddedStore
 from tests.support import reference_decoder
 from tests.support.fake_feed import FakeFeed, Topic
@@ -402,6 +404,73 @@ def test_late_spans_that_come_while_others_wait_for_the_store(rig: Rig) -> None:
     assert rig.stored() == Counter([1])
     assert rig.real_store.query("SELECT sum(requests), toInt64(sum(complete)) FROM path_1m").rows == [(1.0, 1)]
     assert rig.late() == Counter([(1, 6), (1, 7), (1, 8)])
+
+
+class NoPast(FlakyStore):
+    """Refuses to tell of what it has stored of paths, but takes blocks."""
+
+    refuses = False
+    asked = 0
+
+    def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """As ``Store.arrow``."""
+        if self.refuses and "LIMIT 1 BY trace_id" in sql:
+            self.asked += 1
+            raise StoreError("too many bytes to read", 307)
+        return super().arrow(sql, parameters)
+
+
+def test_a_partition_whose_past_cannot_be_read_keeps_no_other_one(
+    rig: Rig, embedded_store: EmbeddedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are stored and committed; it is tried again more and more rarely, and loses and doubles nothing."""
+    store = NoPast(embedded_store)
+    rig.store = store
+    rig.start(0, 1)
+    rig.send(trace(1, 7))
+    rig.pass_time(15)
+    store.refuses = True
+    rig.send(trace(1)[7:])
+    rig.send(trace(2), partition=1)
+    rig.pass_time(60)
+    assert rig.stored() == Counter([1, 2])
+    assert rig.topic.committed == {0: 2, 1: 1}  # the late span itself is read again by who comes next
+    assert 3 < store.asked < 10
+    assert rig.pipeline.status().trouble == "too many bytes to read"
+    assert caplog.text.count("partition 0 waits, for its late spans cannot be joined") == 1
+    rig.pipeline.finish(0)
+    assert "left to who comes next" in caplog.text
+    store.refuses = False
+    rig.pass_time(20)
+    assert rig.pipeline.status().trouble == ""
+    assert (rig.stored(), rig.late()) == (Counter([1, 2]), Counter([(1, 8)]))
+    assert rig.real_store.query("SELECT sum(requests), toInt64(sum(complete)) FROM path_1m").rows == [(2.0, 2)]
+    assert rig.topic.committed == {0: 3, 1: 1}
+
+
+def test_many_partitions_whose_past_answers_slowly(rig: Rig) -> None:
+    """A round waits for it no longer than some seconds, and each of them has its turn."""
+    rig.start(*range(6))
+    for partition in range(6):
+        rig.send(trace(partition + 1, 7), partition=partition)
+    rig.pass_time(2)
+    turns: list[int] = []
+    close = rig.pipeline._engine.close
+
+    def slow(partition: int, **_: Any) -> Any:
+        rig.seconds += 3
+        turns.append(partition)
+        raise UnavailableError("the store does not answer")
+
+    rig.pipeline._engine.close = slow  # type: ignore[method-assign]
+    begun = rig.seconds
+    rig.pipeline.step()
+    assert rig.seconds - begun < 10
+    rig.pass_time(20)
+    assert set(turns) == set(range(6))
+    rig.pipeline._engine.close = close  # type: ignore[method-assign]
+    rig.pass_time(20)
+    assert rig.stored() == Counter(range(1, 7))
 
 
 @pytest.mark.parametrize("seed", range(6))
