@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -116,6 +116,7 @@ class Pipeline(Loop):
         self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
         self._polled: list[RecordBatch] = []
         self._polled_bytes = 0
+        self._lags: Mapping[int, int] = {}
         self._lag = 0
         self._fenced = self._pauses = 0
 
@@ -155,7 +156,7 @@ class Pipeline(Loop):
         now = self._monotonic()
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
             self._flush_due = now + s.flush_seconds
-            busy = {b.partition for b in self._polled} if self._lag == 0 else set(self._engine.partitions)
+            busy = self._busy(room)
             self._take()
             self._put_aside()
             self._close(busy, now)
@@ -274,10 +275,17 @@ class Pipeline(Loop):
             self._polled.append(replace(found.batch, arrival_ms=np.clip(batch.arrival_ms, earliest, now_ms)))
             self._reject(found.rejected)
         self._polled_bytes += sum(b.size for b in batches)
-        self._lag = self._feed.lag()
+        self._lags = self._feed.lags()
+        self._lag = sum(self._lags.values())
         if room and not self._lag:
             self._drained_at = asked_ms
         return sum(map(len, batches))
+
+    def _busy(self, room: int) -> set[int]:
+        """The partitions of which records came or wait: their time is that of the records."""
+        if self._lag and not room:
+            return set(self._engine.partitions)  # nothing was fetched: what is known of the others is old
+        return {b.partition for b in self._polled} | {p for p, waiting in self._lags.items() if waiting}
 
     def _take(self) -> None:
         """Decode what was polled."""

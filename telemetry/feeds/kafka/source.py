@@ -232,12 +232,15 @@ class KafkaFeed:
         if self._consumer is None:
             return {}
         waiting = {}
-        for partition, committed in self._assigned.items():
+        held = {batch.partition for batch in tuple(self._buffer)}
+        for partition, committed in self.assigned().items():
             try:
-                end = self._consumer.highwater(TopicPartition(self._topic, partition))
+                end = self._consumer.highwater(TopicPartition(self._topic, partition)) or 0
             except (errors.IllegalStateError, KeyError):  # on its way to another member
                 continue
-            waiting[partition] = max(0, (end or 0) - self._next.get(partition, committed))
+            # The last offsets may hold no record: a transaction's mark, or a batch that was put aside.
+            at_end = partition not in held and self._position(partition) >= end
+            waiting[partition] = 0 if at_end else max(0, end - self._next.get(partition, committed))
         return waiting
 
     @property
@@ -287,6 +290,14 @@ class KafkaFeed:
             now = frozenset(place.partition for place in self._consumer.assignment())
             self._changes.replace(Change(False, frozenset(self._assigned)), Change(True, now))
         self._member = member
+
+    def _position(self, partition: int) -> int:
+        """Where the next fetch begins; -1 if that is not known. kafka-python's own ``position`` may ask the broker first."""
+        try:
+            position = self._consumer._subscription.position(TopicPartition(self._topic, partition))
+        except (AttributeError, KeyError):
+            return -1
+        return position.offset if position is not None else -1
 
     def _committed(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)

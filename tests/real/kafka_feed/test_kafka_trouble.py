@@ -35,6 +35,30 @@ def test_a_batch_that_the_disk_has_damaged(open_feed: OpenFeed, kafka_broker: Ka
     assert dict(dead.headers)["reason"] == b"a batch of messages that cannot be decoded: its checksum is wrong"
 
 
+def test_a_mark_at_the_end_does_not_wait(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str) -> None:
+    """A transaction ends with a mark, which is no record: when all records are given out, nothing waits any more."""
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, transactional_id=topic)
+    producer.init_transactions()
+    for value in (b"one", b"two"):
+        producer.begin_transaction()
+        producer.send(topic, value, partition=1)
+        producer.commit_transaction()
+    producer.close()
+    feed = open_feed()
+    assert [(record.offset, record.value) for record in read(feed, 2)] == [(0, b"one"), (2, b"two")]
+
+    def nothing_waits() -> bool:
+        assert not feed.poll(0.1, 1 << 20)
+        return feed.lag() == 0
+
+    until(nothing_waits)
+    feed.commit({1: 3})
+    feed.close()
+    again = open_feed()
+    join(again)
+    until(lambda: not again.poll(0.1, 1 << 20) and again.lag() == 0)
+
+
 def test_malformed_message_goes_to_the_dead_letter_topic(
     sink: KafkaSink, open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str
 ) -> None:

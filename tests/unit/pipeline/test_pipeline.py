@@ -364,6 +364,18 @@ class TestSeveralPartitions:
             rig.pass_time(1)
         assert rig.stored()[1] == 1
 
+    def test_an_idle_partition_closes_beside_one_whose_records_wait(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However long they do."""
+        rig.start(0, 1)
+        real = rig.feed.lags
+        monkeypatch.setattr(rig.feed, "lags", lambda: {**real(), 0: 1})
+        rig.send(trace(1, 4), partition=0)
+        rig.send(trace(2), partition=1)
+        rig.pass_time(30)
+        assert rig.stored() == Counter([2])
+
     def test_a_partition_with_records_waiting_is_not_idle(self, rig: Rig) -> None:
         """What waits in the feed may belong to the open trace: the wall clock must not close it."""
         rig.start(0, settings=dataclasses.replace(SETTINGS, flush_bytes=1))
