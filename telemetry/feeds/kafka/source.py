@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from telemetry.feeds.kafka.keying import Keying, KeySample
 from telemetry.feeds.kafka.record_sets import keys_of
 from telemetry.feeds.kafka.settings import KafkaSettings
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS, need_topic
+from telemetry.feeds.otlp.redaction import scrub
+from telemetry.redaction import redact_text
 
 _log: Final = logging.getLogger(__name__)
 _FETCH_RECORDS: Final = 2000
@@ -353,9 +356,21 @@ class KafkaFeed:
             raise UnavailableError(
                 f"Kafka at {self._kafka.bootstrap} gives what is damaged: {error}; see the broker's log files"
             )
-        self.reject(bad, f"a batch of messages that cannot be decoded: {error.reason}")
+        self._put_aside(error)
         _log.error("topic %s: %s; it was put aside", self._topic, error)
         self._consumer.seek(place, error.next_offset)
+
+    def _put_aside(self, error: BadBatchError) -> None:
+        """As other dead letters, without what they may not hold; what is compressed cannot be looked through for that."""
+        bad = error.record
+        reason = redact_text(f"a batch of messages that cannot be decoded: {error.reason}")
+        if not error.codec:
+            self._dead_letters.add(replace(bad, value=scrub(bad.value)), reason)
+            return
+        size = len(bad.value)
+        reason += f"; its {size} bytes are left out, for they are compressed ({error.codec}); "
+        reason += f"it states the checksum {error.checksum:08x}"
+        self._dead_letters.add(replace(bad, value=b""), reason, omitted_bytes=size)
 
     def _look(self, partition: int, payload: bytes | memoryview) -> None:
         self._sample(partition, lambda: keys_of(payload, _SAMPLE_KEYS))
