@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +15,9 @@ from telemetry.redaction import redact_text
 
 _log = logging.getLogger(__name__)
 _TROUBLED_SECONDS = 1.0
+_LONGEST_REST = 30.0
+_CALM_SECONDS = 60.0
+"""So long after the last error that nobody thought of, all is taken to be well again. More than the longest rest."""
 _RECORD_BYTES = 256  # of an object, besides its value
 
 
@@ -28,6 +33,8 @@ class Loop(ABC):
         self._rejected: deque[tuple[Record, str]] = deque()
         self._trouble = ""
         self._rounds = 0
+        self._falls = 0  # errors that nobody thought of, since all was well
+        self._fell_at = 0.0
 
     @abstractmethod
     def step(self) -> int:
@@ -38,23 +45,55 @@ class Loop(ABC):
         """
 
     def run(self, stop: threading.Event) -> None:
-        """Step until ``stop`` is set. What cannot be reached is tried again; nothing ends the loop but ``stop``."""
+        """Step until ``stop`` is set. What cannot be reached is tried again; nothing ends the loop but ``stop``.
+
+        After an error that nobody thought of nobody knows how much of a round was done: all is forgotten and read again, as
+        after a restart. While such errors come again and again no round counts, so that the probe of life fails in the end.
+        """
         while not stop.is_set():
             try:
                 self.step()
-                self._trouble = ""
+                self._well()
             except EdgepathError as error:
                 if not self._trouble:
                     _log.error("the pipeline waits: %s", error)
                 self._trouble = str(error)
                 stop.wait(_TROUBLED_SECONDS)
+            except Exception as error:  # noqa: BLE001 - records must go on
+                self._fell(error)
+                self._begin_anew()  # before anything else: of what is half done nothing may be stored or committed
+                stop.wait(min(2.0 ** (self._falls - 1) * _TROUBLED_SECONDS, _LONGEST_REST))
+
+    def _well(self) -> None:
+        if self._falls and time.monotonic() - self._fell_at > _CALM_SECONDS:
+            self._falls = 0
+        if not self._falls:
+            self._trouble = ""
+
+    def _fell(self, error: Exception) -> None:
+        said = redact_text("".join(traceback.format_exception(error)))  # it may quote what was sent
+        _log.error("the loop met an error that it does not know, and begins anew: %s", said)
+        self._trouble = redact_text(f"{type(error).__name__}: {error}")
+        self._falls += 1
+        self._fell_at = time.monotonic()
+
+    def _begin_anew(self) -> None:
+        """Forget all that is held of every partition, and read on where it is committed."""
+        for partition in {*self._committed, *self._feed.assigned()}:
+            self._forget(partition)
+            self._feed.reread(partition)
+
+    @abstractmethod
+    def _forget(self, partition: int) -> None:
+        """Drop what is held of a partition: it is not ours any more, or is read again."""
 
     @abstractmethod
     def _follow_assignment(self) -> None:
         """Take over the partitions that are new here, forget those that are not ours any more. Raises as :meth:`step` does."""
 
     def _begin_round(self) -> None:
-        self._rounds += 1
+        if not self._falls:
+            self._rounds += 1
         try:
             self._follow_assignment()
         except EdgepathError:

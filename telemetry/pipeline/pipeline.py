@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
 from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
-from telemetry.feeds.base import Feed, RecordBatch
+from telemetry.feeds.base import Feed, Record, RecordBatch, batches_of
 from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.otlp.redaction import scrub
 from telemetry.observe.model import NoTimings, Timings
@@ -24,6 +24,19 @@ from telemetry.pipeline.settings import PipelineSettings
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 15.0
+_PATIENCE_SECONDS = 5.0
+"""So long a round waits for the past where that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a partition could not be closed, and when it is tried again."""
+
+    reason: str
+    next_try: float
+    wait: float
 
 
 @dataclass(frozen=True)
@@ -92,15 +105,18 @@ class Pipeline(Loop):
         self._monotonic = monotonic
         self._past = StoredPast(store, topic)
         self._log = BlockLog(SqlLogTables(store, PATHS, topic))
-        self._engine = Engine(settings.engine, topic=topic, past=self._past)
+        self._topic = topic
+        self._engine = self._new_engine()
         self._outbox: Outbox[Batch] = Outbox(self._log.append, self._timings, senders=settings.senders)
         self._landed_block: dict[int, int] = {}
         self._close_due: dict[int, float] = {}
+        self._refused: dict[int, _Refusal] = {}
         self._flush_due = 0.0
         self._full_since = 0  # wall clock, ms; 0 while there is room
         self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
         self._polled: list[RecordBatch] = []
         self._polled_bytes = 0
+        self._lags: Mapping[int, int] = {}
         self._lag = 0
         self._fenced = self._pauses = 0
 
@@ -123,7 +139,7 @@ class Pipeline(Loop):
             partitions=len(engine.partitions),
             lag=self._lag,
             rounds=self._rounds,
-            trouble=outbox.trouble or self._trouble,
+            trouble=outbox.trouble or self._trouble or next((r.reason for r in tuple(self._refused.values())), ""),
         )
 
     def step(self) -> int:
@@ -140,7 +156,7 @@ class Pipeline(Loop):
         now = self._monotonic()
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
             self._flush_due = now + s.flush_seconds
-            busy = {b.partition for b in self._polled} if self._lag == 0 else set(self._engine.partitions)
+            busy = self._busy(room)
             self._take()
             self._put_aside()
             self._close(busy, now)
@@ -164,6 +180,7 @@ class Pipeline(Loop):
                 and not self._polled
                 and not self._lag
                 and not self._engine.open_spans
+                and not self._refused
                 and not len(self._outbox)
             ):
                 self._commit()
@@ -182,6 +199,8 @@ class Pipeline(Loop):
             self._close(set(), self._monotonic(), last=True)
         except EdgepathError as error:
             _log.warning("some of what came in last is left to who comes next: %s", error)
+        if self._refused:
+            _log.warning("late spans that cannot be joined to their paths now are left to who comes next")
         while len(self._outbox) and self._monotonic() < deadline:
             self._outbox.send(self._monotonic(), self._landed, self._lost)
             self._outbox.settle(0.05)
@@ -218,11 +237,20 @@ class Pipeline(Loop):
                 self._drained_at = 0  # it may have old records
                 self._landed_block[partition] = lease.next_number - 1
 
+    def _new_engine(self) -> Engine:
+        return Engine(self._settings.engine, topic=self._topic, past=self._past)
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        # Nor is anything kept that partitions share: only what was counted.
+        counters, self._engine = self._engine.counters, self._new_engine()
+        self._engine.counters = counters
+
     def _forget(self, partition: int) -> None:
         self._engine.forget(partition)
         self._outbox.forget(partition)
         self._forget_offsets(partition)
-        for known in (self._landed_block, self._close_due):
+        for known in (self._landed_block, self._close_due, self._refused):
             known.pop(partition, None)
         self._polled = [b for b in self._polled if b.partition != partition]
         self._polled_bytes = sum(b.size for b in self._polled)
@@ -245,18 +273,50 @@ class Pipeline(Loop):
         for batch in batches:
             found = in_protobuf(batch, Signal.TRACES)
             self._polled.append(replace(found.batch, arrival_ms=np.clip(batch.arrival_ms, earliest, now_ms)))
-            self._rejected += found.rejected
+            self._reject(found.rejected)
         self._polled_bytes += sum(b.size for b in batches)
-        self._lag = self._feed.lag()
+        self._lags = self._feed.lags()
+        self._lag = sum(self._lags.values())
         if room and not self._lag:
             self._drained_at = asked_ms
         return sum(map(len, batches))
 
+    def _busy(self, room: int) -> set[int]:
+        """The partitions of which records came or wait: their time is that of the records."""
+        if self._lag and not room:
+            return set(self._engine.partitions)  # nothing was fetched: what is known of the others is old
+        return {b.partition for b in self._polled} | {p for p, waiting in self._lags.items() if waiting}
+
     def _take(self) -> None:
-        """Decode what was polled, of all partitions at once."""
-        if self._polled:
-            self._rejected += self._engine.ingest(self._polled)
-            self._polled, self._polled_bytes = [], 0
+        """Decode what was polled."""
+        polled, self._polled, self._polled_bytes = self._polled, [], 0
+        for batch in polled:
+            try:
+                self._rejected += self._engine.ingest([batch])
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it is, it must not come again for ever
+                self._take_singly(batch)
+
+    def _take_singly(self, batch: RecordBatch) -> None:
+        """Records among which is one that the engine was not made for: it is put aside like any bad one, the rest goes on.
+
+        What the engine had taken of them before comes again, and is folded as copies are.
+        """
+        for record in batch.records():
+            try:
+                self._rejected += self._engine.ingest(batches_of([record]))
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                # Its offset must be gone past. If not even an empty one is taken, then it is not the record's fault.
+                self._engine.ingest(batches_of([replace(record, value=b"")]))
+                self._reject([(record, f"the engine failed: {type(error).__name__}: {error}"[:200])])
+
+    def _reject(self, rejected: Sequence[tuple[Record, str]]) -> None:
+        """To be put aside, besides what the engine itself finds to be bad."""
+        self._engine.counters.rejected_records += len(rejected)
+        self._rejected += rejected
 
     def _close(self, busy: Set[int], now: float, *, last: bool = False) -> None:
         """Close what is due; for the partitions that are not ``busy``, quiet time passes by the wall clock."""
@@ -264,18 +324,31 @@ class Pipeline(Loop):
         now_ms = self._wall_ms()
         waited_ms = max(0, now_ms - self._full_since) if self._full_since else 0
         every = max(s.flush_seconds, len(self._engine.partitions) / s.blocks_per_second)
-        for partition in self._engine.partitions:
+        begun = self._monotonic()
+        # Who has waited longest comes first: where the past answers slowly, everybody has a turn.
+        for partition in sorted(self._engine.partitions, key=lambda each: self._close_due.get(each, 0.0)):
+            refusal = self._refused.get(partition)
+            if refusal is not None and now < refusal.next_try and not last:
+                continue
+            if self._refused and self._monotonic() - begun > _PATIENCE_SECONDS:
+                return  # blocks are to be sent, records to be read
             if self._outbox.waiting(partition) >= s.max_waiting_batches and not last:
                 continue  # the store is slow: the next block is larger
             if now < self._close_due.get(partition, 0.0) and not self._full_since and not last:
                 continue
             self._close_due[partition] = now + every - s.flush_seconds / 2
-            batch = self._engine.close(
-                partition,
-                landed=self._landed_block[partition],
-                idle_now_ms=None if partition in busy else now_ms,
-                waited_ms=waited_ms,
-            )
+            try:
+                batch = self._engine.close(
+                    partition,
+                    landed=self._landed_block[partition],
+                    idle_now_ms=None if partition in busy else now_ms,
+                    waited_ms=waited_ms,
+                )
+            except EdgepathError as error:
+                self._note_refusal(partition, error)  # what it has taken out, it holds for the next time
+                continue
+            if self._refused.pop(partition, None):
+                _log.warning("partition %d goes on", partition)
             known = max(
                 self._outbox.last_resume_offset(partition),
                 self._to_commit.get(partition, 0),
@@ -285,6 +358,14 @@ class Pipeline(Loop):
                 self._outbox.add(batch)
             if batch.large:
                 self._close_due[partition] = self._flush_due = now
+
+    def _note_refusal(self, partition: int, error: EdgepathError) -> None:
+        """The past cannot be asked for one partition: that one waits, the others go on."""
+        before = self._refused.get(partition)
+        if before is None:
+            _log.error("partition %d waits, for its late spans cannot be joined to their paths: %s", partition, error)
+        wait = _FIRST_WAIT if before is None else min(2 * before.wait, _LONGEST_WAIT)
+        self._refused[partition] = _Refusal(str(error), self._monotonic() + wait, wait)
 
     def _landed(self, batch: Batch) -> None:
         if batch.block is not None:

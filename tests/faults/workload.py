@@ -129,7 +129,11 @@ class Workload:
             whole = _encode(_spans(chance, 1_700_000_000_000_000_000))
             torn = whole[: chance.randint(4, 60)]  # the first length that it states is longer than what is left
             noise = b"\x0a\xff\xff\xff\x7f" + chance.randbytes(chance.randint(1, 60))
-            value = chance.choice((torn, noise))
+            json = (
+                b'{"resourceSpans":[{"schemaUrl":"%d","scopeSpans":[{"spans":[{"kind":1e400}]}]}]}'
+                % chance.getrandbits(20)
+            )
+            value = chance.choice((torn, noise, json))
             yield Sending(0, chance.randbytes(16).hex().encode(), value, b"")
 
     def _split(self, spans: list[Span]) -> tuple[list[Span], list[list[Span]]]:

@@ -1,4 +1,4 @@
-"""The dead-letter topic: messages that cannot be decoded, as they came, with the reason in their headers."""
+"""The dead-letter topic: messages that cannot be decoded, with the reason in their headers."""
 
 import time
 from collections.abc import Callable
@@ -20,8 +20,10 @@ _MESSAGE_BYTES: Final = 2 * 1024 * 1024  # the value, as large as it may be, and
 class DeadLetterTopic:
     """``<topic>.dead``, made with the first record. Used by one thread.
 
-    Headers: ``reason`` (text), ``topic``, ``partition``, ``offset``, ``arrival_ms`` (decimal numbers), and ``omitted_bytes``
-    when the value was too large for the topic and is not there.
+    Values are messages as they came, but that whoever puts them here has taken out card numbers and secrets; or a whole batch
+    of messages that is damaged. Headers: ``reason`` (text), ``topic``, ``partition``, ``offset``, ``arrival_ms`` (decimal
+    numbers), and ``omitted_bytes`` when the value is not there: it was too large for the topic, or is a batch that is
+    compressed and so cannot be looked through.
     """
 
     def __init__(
@@ -39,19 +41,21 @@ class DeadLetterTopic:
         self._monotonic = monotonic
         self._producer: Any = None
 
-    def add(self, record: Record, reason: str) -> None:
-        """Write ``record``; on return it is there.
+    def add(self, record: Record, reason: str, omitted_bytes: int = 0) -> None:
+        """Write ``record``; on return it is there. ``omitted_bytes``: how many it had that must not be there.
 
         Raises:
             UnavailableError, ConfigurationError: it could not be written; try again.
         """
         headers = [
-            ("reason", reason.encode()[:_REASON_BYTES]),
+            ("reason", reason.encode("utf-8", "backslashreplace")[:_REASON_BYTES]),
             ("topic", self._topic.encode()),
             ("partition", b"%d" % record.partition),
             ("offset", b"%d" % record.offset),
             ("arrival_ms", b"%d" % record.arrival_ms),
         ]
+        if omitted_bytes:
+            headers.append(("omitted_bytes", b"%d" % omitted_bytes))
         with translated(self._kafka, f"write to topic {self.name}"):
             producer = self._open()
             try:

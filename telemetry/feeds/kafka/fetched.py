@@ -34,13 +34,17 @@ class BadBatchError(KafkaError):  # type: ignore[misc] # kafka-python has no typ
     Attributes:
         record: the batch as it came, as if it were one message.
         next_offset: where to go on without it; -1 if it does not say.
+        codec: what it is compressed with; empty where its messages can be read in its bytes.
+        checksum: the one that it states.
     """
 
-    def __init__(self, record: Record, next_offset: int, reason: str) -> None:
+    def __init__(self, record: Record, next_offset: int, reason: str, codec: str = "", checksum: int = 0) -> None:
         super().__init__(f"the batch at offset {record.offset} of partition {record.partition}: {reason}")
         self.record = record
         self.next_offset = next_offset
         self.reason = reason
+        self.codec = codec
+        self.checksum = checksum
 
 
 Look = Callable[[int, bytes | memoryview], None]
@@ -202,7 +206,7 @@ class FetchedPartition:
 
     def _broken(self, batch: RawBatch, reason: str) -> None:
         record = Record(self.topic_partition.partition, batch.base_offset, self._now_ms(), bytes(batch.raw))
-        self._bad = BadBatchError(record, batch.next_offset, reason)
+        self._bad = BadBatchError(record, batch.next_offset, reason, batch.codec, batch.checksum)
 
 
 class _Kind(Enum):

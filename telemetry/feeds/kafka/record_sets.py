@@ -22,6 +22,8 @@ _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _LENGTH: Final = struct.Struct(">qi")  # base offset and length: the same in every format
 _CHECKED_FROM: Final = 21  # the checksum covers what comes after it
 _CODEC: Final = 0x07
+_CODECS: Final = ("", "gzip", "snappy", "lz4", "zstd")
+_OLD_ATTRIBUTES: Final = 17  # where they are in formats 0 and 1
 _LOG_APPEND_TIME: Final = 0x08
 _CONTROL: Final = 0x20
 _LEAST_RECORD: Final = 6  # bytes that even an empty record has after its length
@@ -63,6 +65,20 @@ class RawBatch:
         """Whether it is a mark of a transaction, and holds no messages."""
         return bool(self.attributes & _CONTROL)
 
+    @property
+    def codec(self) -> str:
+        """What it is compressed with, in a word; empty where its messages can be read in its bytes."""
+        if self.magic > MAGIC:
+            return f"an unknown format {self.magic}"
+        number = (self.attributes if self.magic == MAGIC else self.raw[_OLD_ATTRIBUTES]) & _CODEC
+        return _CODECS[number] if number < len(_CODECS) else f"an unknown codec {number}"
+
+    @property
+    def checksum(self) -> int:
+        """What it says of itself: as the broker's own tools show it."""
+        place = _CHECKED_FROM - 4 if self.magic == MAGIC else _LENGTH.size
+        return int.from_bytes(self.raw[place : place + 4])
+
     def payload(self) -> bytes | memoryview:
         """The records, decompressed.
 
@@ -94,7 +110,7 @@ def batches(data: bytes | memoryview) -> Iterator[RawBatch]:
 
 
 def _raw(view: memoryview, place: int) -> RawBatch:
-    if len(view) < _LENGTH.size + 5:
+    if len(view) <= _OLD_ATTRIBUTES:
         raise MalformedError(f"a batch of {len(view)} bytes")
     magic = view[_LENGTH.size + 4]
     if magic != MAGIC:

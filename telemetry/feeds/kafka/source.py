@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from telemetry.feeds.kafka.keying import Keying, KeySample
 from telemetry.feeds.kafka.record_sets import keys_of
 from telemetry.feeds.kafka.settings import KafkaSettings
 from telemetry.feeds.kafka.topics import BOOTSTRAP_MS, need_topic
+from telemetry.feeds.otlp.redaction import scrub
+from telemetry.redaction import redact_text
 
 _log: Final = logging.getLogger(__name__)
 _FETCH_RECORDS: Final = 2000
@@ -232,12 +235,15 @@ class KafkaFeed:
         if self._consumer is None:
             return {}
         waiting = {}
-        for partition, committed in self._assigned.items():
+        held = {batch.partition for batch in tuple(self._buffer)}
+        for partition, committed in self.assigned().items():
             try:
-                end = self._consumer.highwater(TopicPartition(self._topic, partition))
+                end = self._consumer.highwater(TopicPartition(self._topic, partition)) or 0
             except (errors.IllegalStateError, KeyError):  # on its way to another member
                 continue
-            waiting[partition] = max(0, (end or 0) - self._next.get(partition, committed))
+            # The last offsets may hold no record: a transaction's mark, or a batch that was put aside.
+            at_end = partition not in held and self._position(partition) >= end
+            waiting[partition] = 0 if at_end else max(0, end - self._next.get(partition, committed))
         return waiting
 
     @property
@@ -287,6 +293,14 @@ class KafkaFeed:
             now = frozenset(place.partition for place in self._consumer.assignment())
             self._changes.replace(Change(False, frozenset(self._assigned)), Change(True, now))
         self._member = member
+
+    def _position(self, partition: int) -> int:
+        """Where the next fetch begins; -1 if that is not known. kafka-python's own ``position`` may ask the broker first."""
+        try:
+            position = self._consumer._subscription.position(TopicPartition(self._topic, partition))
+        except (AttributeError, KeyError):
+            return -1
+        return position.offset if position is not None else -1
 
     def _committed(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)
@@ -342,9 +356,21 @@ class KafkaFeed:
             raise UnavailableError(
                 f"Kafka at {self._kafka.bootstrap} gives what is damaged: {error}; see the broker's log files"
             )
-        self.reject(bad, f"a batch of messages that cannot be decoded: {error.reason}")
+        self._put_aside(error)
         _log.error("topic %s: %s; it was put aside", self._topic, error)
         self._consumer.seek(place, error.next_offset)
+
+    def _put_aside(self, error: BadBatchError) -> None:
+        """As other dead letters, without what they may not hold; what is compressed cannot be looked through for that."""
+        bad = error.record
+        reason = redact_text(f"a batch of messages that cannot be decoded: {error.reason}")
+        if not error.codec:
+            self._dead_letters.add(replace(bad, value=scrub(bad.value)), reason)
+            return
+        size = len(bad.value)
+        reason += f"; its {size} bytes are left out, for they are compressed ({error.codec}); "
+        reason += f"it states the checksum {error.checksum:08x}"
+        self._dead_letters.add(replace(bad, value=b""), reason, omitted_bytes=size)
 
     def _look(self, partition: int, payload: bytes | memoryview) -> None:
         self._sample(partition, lambda: keys_of(payload, _SAMPLE_KEYS))

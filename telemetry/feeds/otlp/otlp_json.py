@@ -36,7 +36,7 @@ def to_protobuf(signal: Signal, body: bytes) -> bytes:
     try:
         json_format.ParseDict(document, message, ignore_unknown_fields=True)
         return bytes(message.SerializeToString())
-    except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
+    except Exception as error:  # also SystemError and OverflowError, of names and numbers that C++ does not take
         name = signal.request.DESCRIPTOR.name
         raise MalformedError(f"the body is not a JSON {name}: {_with_path(str(error))}") from error
 
@@ -45,13 +45,18 @@ def _with_path(message: str) -> str:
     """protobuf wraps an error once a field, "Failed to parse x field: Failed to parse y field: ...": say ``x.y: ...``."""
     fields = _FIELD.findall(message)
     rest = " ".join(_FIELD.sub("", message).split())[:300]
-    return f"{'.'.join(fields)}: {rest}" if fields else rest
+    return _sayable(f"{'.'.join(fields)}: {rest}" if fields else rest)
+
+
+def _sayable(text: str) -> str:
+    """JSON can name halves of a character (``\\ud800``), which cannot be written anywhere."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _hex_to_base64(node: Any, path: str, depth: int) -> None:
     """Replace the ids in place. In OTLP these keys are fields only; attribute names are values of ``key``."""
     if depth > _DEPTH:
-        raise MalformedError(f"{path[:200]}...: nested more than {_DEPTH} deep")
+        raise MalformedError(f"{_sayable(path[:200])}...: nested more than {_DEPTH} deep")
     if isinstance(node, dict):
         for name, value in node.items():
             where = f"{path}.{name}" if path else name
@@ -69,8 +74,8 @@ def _id(value: Any, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise MalformedError(f"{where}: an id is a string of hex digits, not {type(value).__name__}")
+        raise MalformedError(f"{_sayable(where)}: an id is a string of hex digits, not {type(value).__name__}")
     try:
         return base64.b64encode(binascii.unhexlify(value)).decode()
     except ValueError as error:
-        raise MalformedError(f"{where}: {value[:40]!r} is not a string of hex digits") from error
+        raise MalformedError(f"{_sayable(where)}: {value[:40]!r} is not a string of hex digits") from error

@@ -1,6 +1,7 @@
 """Messages that cannot be decoded, batches that a disk has damaged, brokers that are not there."""
 
 import random
+import re
 import socket
 import threading
 import time
@@ -16,23 +17,69 @@ from telemetry.feeds.kafka import KafkaFeed, KafkaSink, ensure_topic
 from tests.real.kafka_feed.topics import OpenFeed, join, raw, read, request, spans_in, until
 
 
-def test_a_batch_that_the_disk_has_damaged(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str) -> None:
-    """It is fetched again, then put aside whole; what stands before and behind it comes, and nothing waits for ever."""
-    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
-    for value in (b"before", b"to be damaged", b"behind"):
+@pytest.mark.parametrize("codec", [None, "gzip"])
+def test_a_batch_that_the_disk_has_damaged(
+    open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str, codec: str | None
+) -> None:
+    """It is fetched again, then put aside; what stands before and behind it comes, and nothing waits for ever.
+
+    The dead letter holds no card number, and nothing of what is compressed, where one could hide.
+    """
+    damaged = b"to be damaged: card 4111 1111 1111 1111" + bool(codec) * 500 * b"."
+    for value in (b"before", damaged, b"behind", damaged):
+        producer = KafkaProducer(
+            bootstrap_servers=kafka_broker.bootstrap, compression_type=codec if value is damaged else None
+        )
         producer.send(topic, value, partition=1).get(10)
-    producer.close()
+        producer.close()
     (segment,) = kafka_broker.log.parent.glob(f"logs/{topic}-1/*.log")
-    stored = segment.read_bytes()
-    with segment.open("r+b") as file:
-        file.seek(stored.index(b"to be damaged"))
-        file.write(b"2")
+    stored = bytearray(segment.read_bytes())
+    places = [stored.index(b"behind") - 80, len(stored) - 3]  # near the ends of the batches
+    for place in places if codec else (stored.index(b"to be"), stored.rindex(b"to be")):
+        stored[place] ^= 1
+    segment.write_bytes(stored)
     feed = open_feed()
     assert [record.value for record in read(feed, 2)] == [b"before", b"behind"]
-    (dead,) = raw(kafka_broker.bootstrap, topic + ".dead")
-    assert b"2o be damaged" in dead.value
-    assert dict(dead.headers)["offset"] == b"1"
-    assert dict(dead.headers)["reason"] == b"a batch of messages that cannot be decoded: its checksum is wrong"
+    until(lambda: not feed.poll(0.1, 1 << 20) and feed.lag() == 0)  # the last one, too, waits no more
+    dead = raw(kafka_broker.bootstrap, topic + ".dead")
+    assert [dict(each.headers)["offset"] for each in dead] == [b"1", b"3"]
+    for each in dead:
+        headers = dict(each.headers)
+        assert b"4111" not in each.value
+        assert headers["reason"].startswith(b"a batch of messages that cannot be decoded: its checksum is wrong")
+        if codec:
+            assert each.value == b""
+            assert re.fullmatch(
+                rb".*; its (\d+) bytes are left out, for they are compressed \(gzip\); it states the checksum [0-9a-f]{8}",
+                headers["reason"],
+            )
+            assert int(headers["omitted_bytes"]) > 80
+        else:
+            assert b"** ** *******: **** **** **** **** ****" in each.value
+
+
+def test_a_mark_at_the_end_does_not_wait(open_feed: OpenFeed, kafka_broker: KafkaBroker, topic: str) -> None:
+    """A transaction ends with a mark, which is no record: when all records are given out, nothing waits any more."""
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap, transactional_id=topic)
+    producer.init_transactions()
+    for value in (b"one", b"two"):
+        producer.begin_transaction()
+        producer.send(topic, value, partition=1)
+        producer.commit_transaction()
+    producer.close()
+    feed = open_feed()
+    assert [(record.offset, record.value) for record in read(feed, 2)] == [(0, b"one"), (2, b"two")]
+
+    def nothing_waits() -> bool:
+        assert not feed.poll(0.1, 1 << 20)
+        return feed.lag() == 0
+
+    until(nothing_waits)
+    feed.commit({1: 3})
+    feed.close()
+    again = open_feed()
+    join(again)
+    until(lambda: not again.poll(0.1, 1 << 20) and again.lag() == 0)
 
 
 def test_malformed_message_goes_to_the_dead_letter_topic(

@@ -183,7 +183,35 @@ class TestDamage:
         ) as caught:
             part.take(1)
         assert (caught.value.record.value, caught.value.record.offset, caught.value.next_offset) == (bytes(bad), 2, 4)
+        assert (caught.value.codec, caught.value.checksum) == ("", int.from_bytes(bad[17:21]))
         assert not part
+
+    @pytest.mark.parametrize(
+        ("magic", "codec", "name"),
+        [
+            (0, 0, ""),
+            (0, 1, "gzip"),
+            (1, 1, "gzip"),
+            (2, 0, ""),
+            (2, 1, "gzip"),
+            (2, 2, "snappy"),
+            (2, 3, "lz4"),
+            (2, 4, "zstd"),
+            (2, 6, "an unknown codec 6"),
+            (3, 0, "an unknown format 3"),
+        ],
+    )
+    def test_it_is_known_whether_its_messages_can_be_read_in_its_bytes(self, magic: int, codec: int, name: str) -> None:
+        """In every format: who puts it aside must not keep what nobody can look through."""
+        bad = bytearray(build(0, min(codec, 1), [(NOW, None, b"x" * 100, [])] * 3, min(magic, 2)))
+        bad[16], stated = magic, bad[17:21] if magic == 2 else bad[12:16]
+        if codec > 1:
+            bad[22] = codec
+        bad[-1] ^= 1
+        with pytest.raises(BadBatchError) as caught:
+            taken(partition(bytes(bad)))
+        assert caught.value.codec == name
+        assert magic > 2 or caught.value.checksum == int.from_bytes(stated)
 
     def test_records_that_do_not_fit_their_batch(self) -> None:
         """Found within a group of good batches, which are given up to there."""

@@ -143,6 +143,13 @@ def test_metrics() -> None:
         (b'{"n": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b'{"x": "' + b"y" * 2000 + b'"}', "2009 bytes of JSON are more than 1000; send smaller batches"),
         (b'{"x": "\xff"}', "is not JSON"),
+        (rb'{"\ud800": 1}', "not a JSON ExportTraceServiceRequest"),
+        (
+            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": 1e400}]}]}]}',
+            "not a JSON ExportTraceServiceRequest",
+        ),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"status": {"code": Infinity}}]}]}]}', "cannot convert float"),
+        (rb'{"\ud800": {"traceId": 1}}', r"\\ud800\.traceId: an id is"),
     ],
 )
 def test_what_cannot_be_read_says_why(value: bytes, reason: str) -> None:
@@ -151,6 +158,7 @@ def test_what_cannot_be_read_says_why(value: bytes, reason: str) -> None:
         to_protobuf(value, Signal.TRACES, 1000 if b"yyy" in value else 1 << 20)
     assert len(str(caught.value)) < 700
     assert "\n" not in str(caught.value)
+    assert str(caught.value).encode()
 
 
 def test_an_empty_object_is_an_empty_request() -> None:

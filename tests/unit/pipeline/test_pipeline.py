@@ -5,16 +5,21 @@ import dataclasses
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
 from telemetry.engine.settings import EngineSettings
-from telemetry.errors import UnavailableError
+from telemetry.errors import StoreError, UnavailableError
+from telemetry.feeds.otlp.redaction import scrub
+from telemetry.pipeline import loop
 from telemetry.pipeline.pipeline import Pipeline
 from telemetry.pipeline.settings import PipelineSettings
+from telemetry.store.base import Parameter
 from telemetry.store.embedded import EmbeddedStore
 from tests.support import reference_decoder
 from tests.support.fake_feed import FakeFeed, Topic
@@ -234,6 +239,53 @@ class TestBadRecords:
         assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
         assert rig.pipeline.status().rejected_records == 3
 
+    @pytest.mark.parametrize(
+        "poison",
+        [
+            rb'{"\ud800": 1}',
+            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": 1e400}]}]}]}',
+            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"status": {"code": Infinity}}]}]}]}',
+        ],
+    )
+    def test_json_that_breaks_its_reader(self, rig: Rig, poison: bytes) -> None:
+        """However it does: it is counted and put aside, and the rest lands."""
+        rig.send(trace(1))
+        bad = rig.topic.put(poison, at=NOW)
+        rig.send(trace(2))
+        rig.pass_time(5)
+        assert [(record.offset, record.value) for record, _ in rig.topic.rejected] == [(bad.offset, scrub(poison))]
+        assert (rig.stored(), rig.pipeline.status().rejected_records) == (Counter([1, 2]), 1)
+        assert rig.topic.committed == {0: 5}
+
+    def test_one_that_breaks_the_engine(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An error that nobody thought of puts that record aside: it does not come again for ever."""
+        decoder: Any = rig.pipeline._engine._decoder
+        decode = decoder.decode
+
+        def breaks(data: Any, begins: Any, ends: Any, *more: Any) -> Any:
+            if any(b"4111" in data[begin:end].tobytes() for begin, end in zip(begins, ends, strict=True)):
+                raise ZeroDivisionError("4111111111111111")
+            return decode(data, begins, ends, *more)
+
+        monkeypatch.setattr(decoder, "decode", breaks)
+        rig.send(trace(1))
+        bad = rig.topic.put(b"\x0a\x7f 4111111111111111", at=NOW)
+        rig.send(trace(2), trace(3, 4))
+        rig.pass_time(15)
+        ((record, reason),) = rig.topic.rejected
+        assert (record.offset, reason) == (bad.offset, "the engine failed: ZeroDivisionError: [card]")
+        assert (rig.stored(), rig.pipeline.status().rejected_records) == (Counter([1, 2, 3]), 1)
+        assert rig.pipeline.status().duplicate_spans == 0
+        assert rig.topic.committed == {0: 5}
+
+    def test_an_engine_that_takes_nothing_puts_nothing_aside(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Then it is not the record's fault."""
+        monkeypatch.setattr(rig.pipeline._engine, "ingest", lambda _: 1 // 0)
+        rig.send(trace(1))
+        with pytest.raises(ZeroDivisionError):
+            rig.pass_time(2)
+        assert rig.topic.rejected == []
+
     def test_one_that_cannot_be_put_aside_is_not_passed_over(self, rig: Rig) -> None:
         """Its offset is not committed before it is kept."""
         rig.topic.put(b"\xff\xff", at=NOW)
@@ -312,6 +364,18 @@ class TestSeveralPartitions:
             rig.pass_time(1)
         assert rig.stored()[1] == 1
 
+    def test_an_idle_partition_closes_beside_one_whose_records_wait(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However long they do."""
+        rig.start(0, 1)
+        real = rig.feed.lags
+        monkeypatch.setattr(rig.feed, "lags", lambda: {**real(), 0: 1})
+        rig.send(trace(1, 4), partition=0)
+        rig.send(trace(2), partition=1)
+        rig.pass_time(30)
+        assert rig.stored() == Counter([2])
+
     def test_a_partition_with_records_waiting_is_not_idle(self, rig: Rig) -> None:
         """What waits in the feed may belong to the open trace: the wall clock must not close it."""
         rig.start(0, settings=dataclasses.replace(SETTINGS, flush_bytes=1))
@@ -352,6 +416,73 @@ def test_late_spans_that_come_while_others_wait_for_the_store(rig: Rig) -> None:
     assert rig.stored() == Counter([1])
     assert rig.real_store.query("SELECT sum(requests), toInt64(sum(complete)) FROM path_1m").rows == [(1.0, 1)]
     assert rig.late() == Counter([(1, 6), (1, 7), (1, 8)])
+
+
+class NoPast(FlakyStore):
+    """Refuses to tell of what it has stored of paths, but takes blocks."""
+
+    refuses = False
+    asked = 0
+
+    def arrow(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """As ``Store.arrow``."""
+        if self.refuses and "LIMIT 1 BY trace_id" in sql:
+            self.asked += 1
+            raise StoreError("too many bytes to read", 307)
+        return super().arrow(sql, parameters)
+
+
+def test_a_partition_whose_past_cannot_be_read_keeps_no_other_one(
+    rig: Rig, embedded_store: EmbeddedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are stored and committed; it is tried again more and more rarely, and loses and doubles nothing."""
+    store = NoPast(embedded_store)
+    rig.store = store
+    rig.start(0, 1)
+    rig.send(trace(1, 7))
+    rig.pass_time(15)
+    store.refuses = True
+    rig.send(trace(1)[7:])
+    rig.send(trace(2), partition=1)
+    rig.pass_time(60)
+    assert rig.stored() == Counter([1, 2])
+    assert rig.topic.committed == {0: 2, 1: 1}  # the late span itself is read again by who comes next
+    assert 3 < store.asked < 10
+    assert rig.pipeline.status().trouble == "too many bytes to read"
+    assert caplog.text.count("partition 0 waits, for its late spans cannot be joined") == 1
+    rig.pipeline.finish(0)
+    assert "left to who comes next" in caplog.text
+    store.refuses = False
+    rig.pass_time(20)
+    assert rig.pipeline.status().trouble == ""
+    assert (rig.stored(), rig.late()) == (Counter([1, 2]), Counter([(1, 8)]))
+    assert rig.real_store.query("SELECT sum(requests), toInt64(sum(complete)) FROM path_1m").rows == [(2.0, 2)]
+    assert rig.topic.committed == {0: 3, 1: 1}
+
+
+def test_many_partitions_whose_past_answers_slowly(rig: Rig) -> None:
+    """A round waits for it no longer than some seconds, and each of them has its turn."""
+    rig.start(*range(6))
+    for partition in range(6):
+        rig.send(trace(partition + 1, 7), partition=partition)
+    rig.pass_time(2)
+    turns: list[int] = []
+    close = rig.pipeline._engine.close
+
+    def slow(partition: int, **_: Any) -> Any:
+        rig.seconds += 3
+        turns.append(partition)
+        raise UnavailableError("the store does not answer")
+
+    rig.pipeline._engine.close = slow  # type: ignore[method-assign]
+    begun = rig.seconds
+    rig.pipeline.step()
+    assert rig.seconds - begun < 10
+    rig.pass_time(20)
+    assert set(turns) == set(range(6))
+    rig.pipeline._engine.close = close  # type: ignore[method-assign]
+    rig.pass_time(20)
+    assert rig.stored() == Counter(range(1, 7))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -407,6 +538,81 @@ def test_run_goes_on_until_it_is_stopped(rig: Rig) -> None:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+class TestErrorsThatNobodyThoughtOf:
+    """They end nothing: what is held is forgotten and read again, as after a restart."""
+
+    @pytest.fixture
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No rest after an error."""
+        monkeypatch.setattr(loop, "_TROUBLED_SECONDS", 0.0)
+
+    @pytest.mark.usefixtures("quick")
+    @pytest.mark.parametrize("method", ["_poll", "_take", "_close", "_landed", "_put_aside", "_commit"])
+    def test_wherever_it_happens_nothing_is_lost_or_doubled(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+    ) -> None:
+        """Before and after each part of a round, in turn; what the log quotes is clean."""
+        stop, calls, real = threading.Event(), [0], getattr(Pipeline, method)
+
+        def breaks(pipeline: Pipeline, *args: Any, **more: Any) -> Any:
+            calls[0] += 1
+            if calls[0] % 7 == 3:
+                raise ZeroDivisionError("4111111111111111")
+            answer = real(pipeline, *args, **more)
+            if calls[0] % 7 == 6:
+                raise ZeroDivisionError("4111111111111111")
+            return answer
+
+        def ticking() -> float:
+            rig.seconds += 0.5
+            if rig.seconds % 2 == 0 and rig.seconds <= 12:
+                rig.send(trace(int(rig.seconds), 5), trace(int(rig.seconds) + 100))
+                rig.send(trace(int(rig.seconds))[5:])
+            if rig.seconds > 40:
+                stop.set()
+            return rig.seconds
+
+        monkeypatch.setattr(Pipeline, method, breaks)
+        rig.pipeline._monotonic = ticking
+        rig.pipeline.run(stop)
+        monkeypatch.setattr(Pipeline, method, real)
+        rig.start()
+        rig.pass_time(30)
+        assert calls[0] >= 6
+        assert rig.stored() == Counter([*range(2, 13, 2), *range(102, 113, 2)])
+        assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
+        assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == 12
+        assert "ZeroDivisionError: [card]" in caplog.text
+        assert "4111111111111111" not in caplog.text
+
+    @pytest.mark.usefixtures("quick")
+    def test_that_it_happens_again_and_again_is_seen(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No round counts any more, so that the probe of life fails; it is told for what it is, and passes when it is over."""
+        monkeypatch.setattr(loop, "_CALM_SECONDS", 0.05)
+        stop = threading.Event()
+        real, broken = rig.pipeline._poll, [True]
+
+        def breaks(timeout_seconds: float, room: int) -> int:
+            rig.seconds += 0.5
+            return 1 // 0 if broken[0] else real(timeout_seconds, room)
+
+        monkeypatch.setattr(rig.pipeline, "_poll", breaks)
+        rig.send(trace(1))
+        thread = threading.Thread(target=rig.pipeline.run, args=(stop,))
+        thread.start()
+        wait_for(lambda: rig.pipeline._falls > 5)
+        assert (rig.pipeline.status().rounds, rig.pipeline.status().trouble) == (
+            1,
+            "ZeroDivisionError: integer division or modulo by zero",
+        )
+        broken[0] = False
+        wait_for(lambda: rig.pipeline.status().rounds > 2 and not rig.pipeline.status().trouble)
+        wait_for(lambda: rig.stored() == Counter([1]))
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def wait_for(holds: Callable[[], bool], seconds: float = 10.0) -> None:
