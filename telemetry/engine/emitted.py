@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Bool, Int, compiled, inlined
+from telemetry.engine.past import Remembered
 
 ENTRY: Final = np.dtype([("key", np.uint64), ("further", np.int32), ("group", np.int32)], align=True)
 """An emitted trace; ``key`` 0 is an empty place. Its last record is so many ``further`` than its group's."""
 
 GROUP: Final = np.dtype(
-    [("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)], align=True
+    [("offset", np.int64), ("block", np.int64), ("when", np.int32), ("arrived", np.int32), ("partition", np.int32)],
+    align=True,
 )
-"""What traces have in common that were emitted together; ``when`` in seconds. ``partition`` is -1 if they are forgotten."""
+"""What traces have in common that were emitted together. ``partition`` is -1 if they are forgotten.
+
+``when`` is the second since which they are remembered, ``arrived`` one by which all their records had arrived.
+"""
 
 _FURTHEST: Final = (1 << 31) - 1
 _SMALL: Final = 1 << 17
@@ -92,12 +97,25 @@ class Emitted:
         self._count = 0  # places taken, those of forgotten partitions among them
         self._groups = 0
         self._newest = 0
-        self.forgotten_before = 0
-        """Traces emitted before this second may have been forgotten."""
+        self._forgotten: dict[int, int] = {}
         self.table = EmittedTable(np.zeros(min(_SMALL, self._full), dtype=ENTRY), np.zeros(_GROUPS, dtype=GROUP))
 
     def __len__(self) -> int:
         return self._count
+
+    def forgotten_before(self, partition: int) -> int:
+        """Traces of a partition whose records had arrived before this second may have been forgotten; 0 if none was."""
+        return self._forgotten.get(partition, 0)
+
+    def load(self, partition: int, past: Remembered, now_ms: int) -> None:
+        """Begin with a partition: remember what was emitted of it, and that there was more before.
+
+        That is remembered for as long as what is emitted now: what it must be told apart from may be about to be read.
+        """
+        traces = past.traces
+        self.add(partition, traces[:, 0], traces[:, 1], past.offsets, past.blocks, now_ms, past.arrived_ms)
+        if past.forgotten_ms:
+            self._forgot(partition, past.forgotten_ms // 1000 + 1)
 
     def add(
         self,
@@ -107,8 +125,12 @@ class Emitted:
         offsets: NDArray[np.int64],
         blocks: NDArray[np.int64],
         now_ms: int,
+        arrived_ms: int | None = None,
     ) -> None:
-        """Remember traces: the last record that contributed, and the block they are in."""
+        """Remember traces: the last record that contributed, and the block they are in.
+
+        Their records had arrived by ``arrived_ms``, or by now.
+        """
         if not len(high):
             return
         self._newest = max(self._newest, now_ms // 1000)
@@ -120,6 +142,7 @@ class Emitted:
         groups = self.table.groups[self._groups : self._groups + len(different)]
         groups["offset"], groups["block"] = offsets[firsts], different
         groups["when"], groups["partition"] = self._newest, partition
+        groups["arrived"] = (now_ms if arrived_ms is None else arrived_ms) // 1000
         self._count += int(_add(self.table, high, low, partition, offsets, which.astype(np.int64) + self._groups))
         self._groups += len(different)
 
@@ -127,26 +150,25 @@ class Emitted:
         """Forget a partition's traces: it is another's now. Their places become free when places are needed."""
         partitions = self.table.groups["partition"]
         partitions[partitions == partition] = -1
+        self._forgotten.pop(partition, None)
+
+    def _forgot(self, partition: int, before: int) -> None:
+        self._forgotten[partition] = max(before, self.forgotten_before(partition))
 
     def _make_room(self, coming: int, coming_groups: int) -> None:
         groups = self.table.groups[: self._groups]
         counts = np.zeros(self._groups, dtype=np.int64)
         _count(self.table.entries, counts)
         counts[groups["partition"] < 0] = 0
-        oldest = self._newest - self._remember
-        expired = groups["when"] < oldest
-        forgotten = bool(counts[expired].any())
-        counts[expired] = 0
+        live = counts > 0
+        counts[groups["when"] < self._newest - self._remember] = 0
         size = self._size_for(int(counts.sum()) + coming)
         if size > self._full:
             # The newer half stays: late spans come soon or not at all.
-            oldest = max(oldest, _middle(groups["when"], counts) + 1)
-            expired = groups["when"] < oldest
-            forgotten |= bool(counts[expired].any())
-            counts[expired] = 0
+            counts[: _halfway(counts) + 1] = 0
             size = self._size_for(int(counts.sum()) + coming)
-        if forgotten:
-            self.forgotten_before = max(self.forgotten_before, oldest)
+        for group in groups[live & (counts == 0)]:
+            self._forgot(int(group["partition"]), int(group["arrived"]) + 1)
         kept = np.flatnonzero(counts)
         numbers = np.full(self._groups, -1, dtype=np.int64)
         numbers[kept] = np.arange(len(kept))
@@ -163,13 +185,9 @@ class Emitted:
         return now if needed <= now else max(needed, self._full)
 
 
-def _middle(when: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
-    """The second in which the older half of so many ends."""
-    if not counts.any():
-        return 0
-    order = np.argsort(when)
-    halfway = np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)
-    return int(when[order[halfway]])
+def _halfway(counts: NDArray[np.int64]) -> int:
+    """The group with which the older half of so many ends. They stand in the order in which they were added."""
+    return int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
 
 
 @compiled

@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from telemetry.blocklog.logs import PATHS
-from telemetry.blocklog.sql import emitted, originals, whereabouts
+from telemetry.blocklog.sql import emitted, originals, recent, whereabouts
+from telemetry.engine.past import Remembered, halves_of
 from telemetry.store.base import Store
 
 _AT_ONCE = 2_000
@@ -18,13 +22,21 @@ class StoredPast:
         self._store = store
         self._topic = topic
 
-    def emitted(self, partition: int, committed: int, since_ms: int) -> list[tuple[bytes, int, int]]:
-        """(trace id, last offset that contributed, block) of what may come again."""
+    def emitted(self, partition: int, committed: int, *, remember_ms: int, most: int) -> Remembered:
+        """What may come again: what records at or past ``committed`` contributed to, and the newest else, ``most`` of it."""
+        store, topic = self._store, self._topic
+        last = recent(store, PATHS, topic=topic, partition=partition, remember_ms=remember_ms, most=most)
         found = emitted(
-            self._store, PATHS, topic=self._topic, partition=partition, committed=committed, since_ms=since_ms
+            store, PATHS, topic=topic, partition=partition, committed=committed, first_block=last.first_block
         )
-        ids, offsets, blocks = (found.column(name).to_pylist() for name in ("trace_id", "last_offset", "block"))
-        return list(zip(ids, offsets, blocks, strict=True))
+        arrived = found.column("arrived_ms").to_numpy()
+        return Remembered(
+            _halves(found.column("trace_id")),
+            found.column("last_offset").to_numpy().astype(np.int64),
+            found.column("block").to_numpy().astype(np.int64),
+            int(arrived.max()) if len(arrived) else 0,
+            last.before_ms,
+        )
 
     def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:
         """As :meth:`telemetry.engine.past.Past.find`."""
@@ -47,3 +59,13 @@ class StoredPast:
             blocks=list(blocks.values()),
             trace_ids=list(blocks),
         )
+
+
+def _halves(ids: Any) -> NDArray[np.uint64]:
+    """The halves of trace ids in a column of Arrow."""
+    return np.concatenate([np.zeros((0, 2), dtype=np.uint64), *map(_halves_of_chunk, ids.chunks)])
+
+
+def _halves_of_chunk(ids: Any) -> NDArray[np.uint64]:
+    begin = 16 * ids.offset
+    return halves_of(memoryview(ids.buffers()[1])[begin : begin + 16 * len(ids)])

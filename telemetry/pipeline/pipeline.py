@@ -205,7 +205,10 @@ class Pipeline(Loop):
                 now_ms = self._wall_ms()
                 lease = self._log.take_over(partition)
                 # Only now: nobody else adds to it any more.
-                emitted = self._past.emitted(partition, committed, now_ms - self._settings.engine.remember_ms)
+                s = self._settings.engine
+                # Half of what there is room for: the other half is for what comes, before the first of it has to go.
+                most = s.max_remembered // (2 * len(assigned))
+                emitted = self._past.emitted(partition, committed, remember_ms=s.remember_ms, most=most)
                 self._engine.assign(
                     partition,
                     writer=lease.writer,

@@ -354,6 +354,38 @@ def test_late_spans_that_come_while_others_wait_for_the_store(rig: Rig) -> None:
     assert rig.late() == Counter([(1, 6), (1, 7), (1, 8)])
 
 
+def test_a_new_owner_takes_over_no_more_than_fits(rig: Rig) -> None:
+    """The newest, shared among its partitions; of the others it asks the log, and late spans of theirs are no second path."""
+    for number in range(1, 7):
+        rig.send(trace(2 * number - 1, 7), trace(2 * number, 7))
+        rig.pass_time(15)
+    rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(max_remembered=12)))
+    rig.pass_time(1)
+    assert len(rig.pipeline._engine._emitted) == 6
+    rig.send(*(trace(number)[7:] for number in (1, 6, 7, 12)))
+    rig.pass_time(15)
+    assert rig.stored() == Counter(range(1, 13))
+    assert rig.late() == Counter((number, 8) for number in (1, 6, 7, 12))
+    assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == 12
+
+
+@pytest.mark.parametrize("remember_ms", [1, 900_000])
+def test_late_spans_after_a_restart(rig: Rig, remember_ms: int) -> None:
+    """Of a trace that was emitted before what the new owner remembers: it asks the log. Else it knows."""
+    rig.send(trace(1, 7))
+    rig.pass_time(15)
+    rig.send(trace(2, 7))
+    rig.pass_time(15)
+    rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(remember_ms=remember_ms)))
+    rig.pass_time(1)
+    assert len(rig.pipeline._engine._emitted) == (1 if remember_ms == 1 else 2)
+    rig.send(trace(1)[7:], trace(2)[7:])
+    rig.pass_time(15)
+    assert rig.stored() == Counter([1, 2])
+    assert rig.late() == Counter([(1, 8), (2, 8)])
+    assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == 2
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_crashes_lose_and_double_nothing(rig: Rig, seed: int) -> None:
     """The process ends at random appends, before or after they land; each trace is one path, each late span is kept once.
