@@ -184,6 +184,28 @@ class TestStoreAway:
         assert rig.stored() == Counter(range(1, 20))
         assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
 
+    def test_what_waits_is_bounded_for_all_partitions_together(self, rig: Rig) -> None:
+        """However many they are: over it nothing is taken in or closed, until blocks land."""
+        partitions = range(8)
+        rig.start(*partitions, settings=dataclasses.replace(SETTINGS, max_waiting_bytes=20_000))
+        rig.pass_time(1)
+        rig.store.away = True
+        number = 0
+        for _ in range(6):
+            for partition in partitions:
+                number += 1
+                rig.send(trace(number), partition=partition)
+            rig.pass_time(4)
+        outbox = rig.pipeline._outbox
+        assert 20_000 <= outbox.waiting_bytes < 20_000 + 2 * outbox.waiting_bytes // len(outbox)
+        status = rig.pipeline.status()
+        assert (status.paused, status.pauses, status.lag > 8) == (True, 1, True)
+        assert rig.feed.asked[-5:] == [0] * 5
+        rig.store.away = False
+        rig.pass_time(60)
+        assert rig.stored() == Counter(range(1, number + 1))
+        assert (rig.pipeline.status().paused, len(outbox)) == (False, 0)
+
     def test_an_idle_outage_gathers_no_batches(self, rig: Rig) -> None:
         """Empty messages move the place, but one batch that says so is enough."""
         rig.pass_time(1)
