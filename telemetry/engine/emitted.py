@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Bool, Int, compiled, inlined
+from telemetry.engine.hashing import Secret, folded, new_secret
 from telemetry.engine.past import Remembered
 
 ENTRY: Final = np.dtype([("key", np.uint64), ("further", np.int32), ("group", np.int32)], align=True)
@@ -34,14 +35,15 @@ class EmittedTable(NamedTuple):
 
     entries: NDArray[np.void]
     groups: NDArray[np.void]
+    secret: Secret
 
 
 @inlined
-def key_of(high: Int, low: Int, partition: Int) -> Int:
-    """64 bits of a trace id and its partition; two of a billion random traces share one with probability 0.03."""
-    key = (high ^ np.uint64(partition)) * np.uint64(0x9E3779B97F4A7C15)
-    key = (key ^ (key >> np.uint64(32)) ^ low) * np.uint64(0xC4CEB9FE1A85EC53)
-    key ^= key >> np.uint64(29)
+def key_of(high: Int, low: Int, partition: Int, secret: Secret) -> Int:
+    """64 bits of a trace id and its partition; of a billion random traces hardly two share one."""
+    key = folded(high ^ secret.mask, low ^ secret.factor)
+    key = (key ^ np.uint64(partition)) * np.uint64(0xC4CEB9FE1A85EC53)
+    key ^= key >> np.uint64(32)
     return key if key != 0 else np.uint64(1)
 
 
@@ -90,7 +92,7 @@ class Emitted:
     busy consumer does not grow for as long as traces are remembered. A trace that fits takes 23 bytes, free places included.
     """
 
-    def __init__(self, remember_ms: int, most: int) -> None:
+    def __init__(self, remember_ms: int, most: int, secret: Secret | None = None) -> None:
         """Remember each trace for ``remember_ms``, but at most about ``most`` of them: then the oldest go."""
         self._remember = max(1, remember_ms // 1000)
         self._full = int(most / _FILLED) + 1
@@ -98,7 +100,8 @@ class Emitted:
         self._groups = 0
         self._newest = 0
         self._forgotten: dict[int, int] = {}
-        self.table = EmittedTable(np.zeros(min(_SMALL, self._full), dtype=ENTRY), np.zeros(_GROUPS, dtype=GROUP))
+        entries = np.zeros(min(_SMALL, self._full), dtype=ENTRY)
+        self.table = EmittedTable(entries, np.zeros(_GROUPS, dtype=GROUP), secret or new_secret())
 
     def __len__(self) -> int:
         return self._count
@@ -173,7 +176,7 @@ class Emitted:
         numbers = np.full(self._groups, -1, dtype=np.int64)
         numbers[kept] = np.arange(len(kept))
         room = max(_GROUPS, 2 * (len(kept) + coming_groups))
-        table = EmittedTable(np.zeros(size, dtype=ENTRY), np.zeros(room, dtype=GROUP))
+        table = EmittedTable(np.zeros(size, dtype=ENTRY), np.zeros(room, dtype=GROUP), self.table.secret)
         table.groups[: len(kept)] = groups[kept]
         _move(self.table.entries, numbers, table.entries)
         self.table, self._groups, self._count = table, len(kept), int(counts.sum())
@@ -201,7 +204,7 @@ def _add(
 ) -> Int:
     new = 0
     for number in range(len(high)):
-        key = key_of(high[number], low[number], partition)
+        key = key_of(high[number], low[number], partition, table.secret)
         place = _place_of(table.entries, key)
         entry = table.entries[place]
         offset, group = offsets[number], groups[number]
