@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - the parts of these statements are names of ours; values are parameters
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.blocklog.model import Block, Head, Log, Logged, Missing, drive_token, log_token, mend_token
 from telemetry.blocklog.parts import BLOCK, HERE, Part, parts_of, present, rows_of
@@ -18,6 +18,9 @@ _KEPT_MS = 6 * 86_400_000
 """For so long every table keeps a block's rows; what is not there later may have expired."""
 _FIRST_SECONDS = 30
 """So long after it was stored a block may be driven without asking whether somebody else has driven it long ago."""
+_TRACES = "kind IN ('path', 'late')"
+_LOOKED_AT = 100_000
+"""So many rows tell when the traces before them had arrived."""
 _NOW = "now64(3)"
 _NOW_MS = f"toUnixTimestamp64Milli({_NOW})"
 _STARTED_MS = f"{_NOW_MS} - uptime() * 1000"
@@ -158,25 +161,67 @@ class SqlLogTables:
         return {**self._place(partition), "number": head.number, "writer": head.writer, "stored": head.stored_ms}
 
 
-def emitted(store: Store, log: Log, *, topic: str, partition: int, committed: int, since_ms: int) -> "pa.Table":
+class Recent(NamedTuple):
+    """Which blocks of a partition are its last ones.
+
+    Attributes:
+        first_block: they begin with this one; 0 if there are none.
+        before_ms: when what is in those before had arrived; 0 if there are none.
+    """
+
+    first_block: int = 0
+    before_ms: int = 0
+
+
+def recent(store: Store, log: Log, *, topic: str, partition: int, remember_ms: int, most: int) -> Recent:
+    """The last blocks of a partition that has traces: those of a time that ends with the newest, and so many rows at most.
+
+    Time ends with the newest, and not now: what is read after a pause follows on that.
+
+    Raises:
+        StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
+    """
+    place: dict[str, Parameter] = {"topic": topic, "partition": partition}
+    newest = f"(SELECT stored FROM {log.table} WHERE {HERE} AND {_TRACES} ORDER BY block DESC LIMIT 1)"
+    sizes = store.query(
+        f"SELECT block, count() FROM {log.table} WHERE {HERE} AND {_TRACES} "
+        f"AND stored > {newest} - toIntervalMillisecond({{remember:UInt64}}) GROUP BY block ORDER BY block DESC",
+        {**place, "remember": remember_ms},
+    ).rows
+    first, count = 0, 0
+    for block, size in sizes:
+        count += int(size)
+        if first and count > most:
+            break
+        first = int(block)
+    # Traces do not close in the order in which they arrived, but nearly.
+    before = store.query(
+        f"SELECT toUnixTimestamp64Milli(max(arrived)) FROM (SELECT arrived FROM {log.table} WHERE {HERE} AND {_TRACES} "
+        f"AND block < {{first:UInt64}} ORDER BY block DESC LIMIT {_LOOKED_AT}) HAVING count() > 0",
+        {**place, "first": first},
+    ).rows
+    return Recent(first, int(before[0][0]) if before else 0)
+
+
+def emitted(store: Store, log: Log, *, topic: str, partition: int, committed: int, first_block: int) -> "pa.Table":
     """What a partition has emitted that may come again, one row a trace.
 
-    A trace may come again if a record at or past ``committed`` contributed to it, or if it was stored after ``since_ms``. To be
-    read after the take-over: then nothing is added any more.
+    A trace may come again if a record at or past ``committed`` contributed to it: there are as many of those as there are. Late
+    spans of it may, if it is in ``first_block`` or after it. To be read after the take-over: then nothing is added any more.
 
     Returns:
         ``trace_id`` (16 bytes); ``last_offset``, of the last record that contributed, late spans included; ``block``, which has
-        its newest version, 0 where only late spans of it were found.
+        its newest version, 0 where only late spans of it were found; ``arrived_ms``, when its last span came.
 
     Raises:
         StoreError, UnavailableError: as :meth:`telemetry.store.base.Store.query`.
     """
     return store.arrow(
-        f"SELECT id AS trace_id, last AS last_offset, newest AS block FROM (SELECT trace_id AS id, max(last_offset) AS last, "
-        f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS newest FROM {log.table} "
-        f"WHERE {HERE} AND kind IN ('path', 'late') AND "
-        "(last_offset >= {committed:UInt64} OR stored > fromUnixTimestamp64Milli({since:Int64})) GROUP BY trace_id)",
-        {"topic": topic, "partition": partition, "committed": committed, "since": max(0, since_ms)},
+        "SELECT id AS trace_id, last AS last_offset, newest AS block, toUnixTimestamp64Milli(came) AS arrived_ms "
+        "FROM (SELECT trace_id AS id, max(last_offset) AS last, max(arrived) AS came, "
+        f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS newest FROM {log.table} WHERE {HERE} AND {_TRACES} AND "
+        "(last_offset >= {committed:UInt64} OR block >= {first:UInt64}) GROUP BY trace_id)",
+        {"topic": topic, "partition": partition, "committed": committed, "first": first_block},
     )
 
 
@@ -217,7 +262,7 @@ def whereabouts(store: Store, log: Log, *, topic: str, partition: int, trace_ids
     return store.arrow(
         f"SELECT trace_id, max(last_offset) AS last_offset, "
         f"argMaxIf(block, version, kind = 'path' AND sign = 1) AS block FROM {log.table} "
-        f"WHERE {HERE} AND kind IN ('path', 'late') "
+        f"WHERE {HERE} AND {_TRACES} "
         "AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) GROUP BY trace_id",
         {"topic": topic, "partition": partition, "ids": [trace.hex() for trace in trace_ids]},
     )

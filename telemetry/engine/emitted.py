@@ -6,14 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Bool, Int, compiled, inlined
+from telemetry.engine.hashing import Secret, folded, new_secret
+from telemetry.engine.past import Remembered
 
 ENTRY: Final = np.dtype([("key", np.uint64), ("further", np.int32), ("group", np.int32)], align=True)
 """An emitted trace; ``key`` 0 is an empty place. Its last record is so many ``further`` than its group's."""
 
 GROUP: Final = np.dtype(
-    [("offset", np.int64), ("block", np.int64), ("when", np.int32), ("partition", np.int32)], align=True
+    [("offset", np.int64), ("block", np.int64), ("when", np.int32), ("arrived", np.int32), ("partition", np.int32)],
+    align=True,
 )
-"""What traces have in common that were emitted together; ``when`` in seconds. ``partition`` is -1 if they are forgotten."""
+"""What traces have in common that were emitted together. ``partition`` is -1 if they are forgotten.
+
+``when`` is the second since which they are remembered, ``arrived`` one by which all their records had arrived.
+"""
 
 _FURTHEST: Final = (1 << 31) - 1
 _SMALL: Final = 1 << 17
@@ -29,14 +35,15 @@ class EmittedTable(NamedTuple):
 
     entries: NDArray[np.void]
     groups: NDArray[np.void]
+    secret: Secret
 
 
 @inlined
-def key_of(high: Int, low: Int, partition: Int) -> Int:
-    """64 bits of a trace id and its partition; two of a billion random traces share one with probability 0.03."""
-    key = (high ^ np.uint64(partition)) * np.uint64(0x9E3779B97F4A7C15)
-    key = (key ^ (key >> np.uint64(32)) ^ low) * np.uint64(0xC4CEB9FE1A85EC53)
-    key ^= key >> np.uint64(29)
+def key_of(high: Int, low: Int, partition: Int, secret: Secret) -> Int:
+    """64 bits of a trace id and its partition; of a billion random traces hardly two share one."""
+    key = folded(high ^ secret.mask, low ^ secret.factor)
+    key = (key ^ np.uint64(partition)) * np.uint64(0xC4CEB9FE1A85EC53)
+    key ^= key >> np.uint64(32)
     return key if key != 0 else np.uint64(1)
 
 
@@ -85,19 +92,33 @@ class Emitted:
     busy consumer does not grow for as long as traces are remembered. A trace that fits takes 23 bytes, free places included.
     """
 
-    def __init__(self, remember_ms: int, most: int) -> None:
+    def __init__(self, remember_ms: int, most: int, secret: Secret | None = None) -> None:
         """Remember each trace for ``remember_ms``, but at most about ``most`` of them: then the oldest go."""
         self._remember = max(1, remember_ms // 1000)
         self._full = int(most / _FILLED) + 1
         self._count = 0  # places taken, those of forgotten partitions among them
         self._groups = 0
         self._newest = 0
-        self.forgotten_before = 0
-        """Traces emitted before this second may have been forgotten."""
-        self.table = EmittedTable(np.zeros(min(_SMALL, self._full), dtype=ENTRY), np.zeros(_GROUPS, dtype=GROUP))
+        self._forgotten: dict[int, int] = {}
+        entries = np.zeros(min(_SMALL, self._full), dtype=ENTRY)
+        self.table = EmittedTable(entries, np.zeros(_GROUPS, dtype=GROUP), secret or new_secret())
 
     def __len__(self) -> int:
         return self._count
+
+    def forgotten_before(self, partition: int) -> int:
+        """Traces of a partition whose records had arrived before this second may have been forgotten; 0 if none was."""
+        return self._forgotten.get(partition, 0)
+
+    def load(self, partition: int, past: Remembered, now_ms: int) -> None:
+        """Begin with a partition: remember what was emitted of it, and that there was more before.
+
+        That is remembered for as long as what is emitted now: what it must be told apart from may be about to be read.
+        """
+        traces = past.traces
+        self.add(partition, traces[:, 0], traces[:, 1], past.offsets, past.blocks, now_ms, past.arrived_ms)
+        if past.forgotten_ms:
+            self._forgot(partition, past.forgotten_ms // 1000 + 1)
 
     def add(
         self,
@@ -107,8 +128,12 @@ class Emitted:
         offsets: NDArray[np.int64],
         blocks: NDArray[np.int64],
         now_ms: int,
+        arrived_ms: int | None = None,
     ) -> None:
-        """Remember traces: the last record that contributed, and the block they are in."""
+        """Remember traces: the last record that contributed, and the block they are in.
+
+        Their records had arrived by ``arrived_ms``, or by now.
+        """
         if not len(high):
             return
         self._newest = max(self._newest, now_ms // 1000)
@@ -120,6 +145,7 @@ class Emitted:
         groups = self.table.groups[self._groups : self._groups + len(different)]
         groups["offset"], groups["block"] = offsets[firsts], different
         groups["when"], groups["partition"] = self._newest, partition
+        groups["arrived"] = (now_ms if arrived_ms is None else arrived_ms) // 1000
         self._count += int(_add(self.table, high, low, partition, offsets, which.astype(np.int64) + self._groups))
         self._groups += len(different)
 
@@ -127,31 +153,30 @@ class Emitted:
         """Forget a partition's traces: it is another's now. Their places become free when places are needed."""
         partitions = self.table.groups["partition"]
         partitions[partitions == partition] = -1
+        self._forgotten.pop(partition, None)
+
+    def _forgot(self, partition: int, before: int) -> None:
+        self._forgotten[partition] = max(before, self.forgotten_before(partition))
 
     def _make_room(self, coming: int, coming_groups: int) -> None:
         groups = self.table.groups[: self._groups]
         counts = np.zeros(self._groups, dtype=np.int64)
         _count(self.table.entries, counts)
         counts[groups["partition"] < 0] = 0
-        oldest = self._newest - self._remember
-        expired = groups["when"] < oldest
-        forgotten = bool(counts[expired].any())
-        counts[expired] = 0
+        live = counts > 0
+        counts[groups["when"] < self._newest - self._remember] = 0
         size = self._size_for(int(counts.sum()) + coming)
         if size > self._full:
             # The newer half stays: late spans come soon or not at all.
-            oldest = max(oldest, _middle(groups["when"], counts) + 1)
-            expired = groups["when"] < oldest
-            forgotten |= bool(counts[expired].any())
-            counts[expired] = 0
+            counts[: _halfway(counts) + 1] = 0
             size = self._size_for(int(counts.sum()) + coming)
-        if forgotten:
-            self.forgotten_before = max(self.forgotten_before, oldest)
+        for group in groups[live & (counts == 0)]:
+            self._forgot(int(group["partition"]), int(group["arrived"]) + 1)
         kept = np.flatnonzero(counts)
         numbers = np.full(self._groups, -1, dtype=np.int64)
         numbers[kept] = np.arange(len(kept))
         room = max(_GROUPS, 2 * (len(kept) + coming_groups))
-        table = EmittedTable(np.zeros(size, dtype=ENTRY), np.zeros(room, dtype=GROUP))
+        table = EmittedTable(np.zeros(size, dtype=ENTRY), np.zeros(room, dtype=GROUP), self.table.secret)
         table.groups[: len(kept)] = groups[kept]
         _move(self.table.entries, numbers, table.entries)
         self.table, self._groups, self._count = table, len(kept), int(counts.sum())
@@ -163,13 +188,9 @@ class Emitted:
         return now if needed <= now else max(needed, self._full)
 
 
-def _middle(when: NDArray[np.int32], counts: NDArray[np.int64]) -> int:
-    """The second in which the older half of so many ends."""
-    if not counts.any():
-        return 0
-    order = np.argsort(when)
-    halfway = np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)
-    return int(when[order[halfway]])
+def _halfway(counts: NDArray[np.int64]) -> int:
+    """The group with which the older half of so many ends. They stand in the order in which they were added."""
+    return int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
 
 
 @compiled
@@ -183,7 +204,7 @@ def _add(
 ) -> Int:
     new = 0
     for number in range(len(high)):
-        key = key_of(high[number], low[number], partition)
+        key = key_of(high[number], low[number], partition, table.secret)
         place = _place_of(table.entries, key)
         entry = table.entries[place]
         offset, group = offsets[number], groups[number]

@@ -1,6 +1,6 @@
 """The engine: batches of records in, blocks out. No I/O but what is asked of the past; time is passed in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from telemetry.blocklog.model import Block
 from telemetry.engine.decode import Decoder
 from telemetry.engine.emitted import Emitted
 from telemetry.engine.open_traces import Closed, Late, OpenTraces
-from telemetry.engine.past import Past
+from telemetry.engine.past import Past, Remembered
 from telemetry.engine.restate import restate
 from telemetry.engine.rows import arrow_file, path_rows, with_place
 from telemetry.engine.settings import EngineSettings
@@ -23,6 +23,8 @@ from telemetry.store.tables import CORRECTIONS, LATE_SPANS, REQUEST_PATHS
 _STRINGS_KEPT = 200_000
 _ASKED = 5_000
 """How many traces are looked up in the past at once."""
+_CLOCKS_MS = 10_000
+"""So far senders' clocks may be wrong."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class Engine:
         writer: str,
         next_offset: int,
         next_block: int,
-        emitted: Iterable[tuple[bytes, int, int]] = (),
+        emitted: Remembered | None = None,
         now_ms: int = 0,
     ) -> None:
         """Begin with a partition.
@@ -114,15 +116,11 @@ class Engine:
             writer: whom its blocks are from.
             next_offset: the committed offset, where reading resumes.
             next_block: the number of the next block.
-            emitted: traces that may come again: (trace id, offset of the last record that contributed, its block).
+            emitted: traces that may come again.
             now_ms: the time, for how long those are remembered.
         """
-        known = list(emitted)
-        if known:
-            halves = np.frombuffer(b"".join(t for t, _, _ in known), dtype=">u8").reshape(-1, 2).astype(np.uint64)
-            offsets = np.fromiter((offset for _, offset, _ in known), dtype=np.int64, count=len(known))
-            blocks = np.fromiter((block for _, _, block in known), dtype=np.int64, count=len(known))
-            self._emitted.add(partition, halves[:, 0], halves[:, 1], offsets, blocks, now_ms)
+        if emitted is not None:
+            self._emitted.load(partition, emitted, now_ms)
         self._partitions[partition] = _Partition(
             OpenTraces(self._settings, self._emitted, partition, next_offset), writer, next_block
         )
@@ -218,7 +216,7 @@ class Engine:
         tables: list[Any] = []
         feeds: set[str] = set()
         paths = 0
-        if closed is not None and self._emitted.forgotten_before:
+        if closed is not None and self._emitted.forgotten_before(partition):
             closed, more = self._look_up(partition, closed)
             late = more if late is None else late if more is None else _joined(late, more)
         if late is not None:
@@ -285,11 +283,13 @@ class Engine:
     def _look_up(self, partition: int, closed: Closed) -> tuple[Closed | None, Late | None]:
         """Tell apart what closed for the first time from late spans of traces that are no longer remembered.
 
-        Only what is incomplete and old when it arrives can be such a remainder; the past is asked about those.
+        Only what is incomplete and old when it arrives can be such a remainder; the past is asked about those. How old it is
+        says the sender's clock, so what comes out of the future may be old as well.
         """
         found = closed.paths.paths
-        ended = (found["start"] + found["total"]) // 1_000_000
-        old = ended // 1000 < self._emitted.forgotten_before
+        ended_ms = (found["start"] + found["total"]) // 1_000_000
+        old = ended_ms < self._emitted.forgotten_before(partition) * 1000 + _CLOCKS_MS
+        old |= ended_ms > found["arrived_ms"] + _CLOCKS_MS
         doubtful = np.flatnonzero(old & (found["gaps"] > 0))[:_ASKED]
         if not len(doubtful):
             return closed, None

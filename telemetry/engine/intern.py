@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.compiled import Bool, Int, compiled, inlined
-from telemetry.engine.wire import Bytes, fixed64, same_bytes
+from telemetry.engine.hashing import Secret, keyed_hash, new_secret
+from telemetry.engine.wire import Bytes, same_bytes
 
 Slots = NDArray[np.int32]
 Entries = NDArray[np.void]
@@ -37,6 +38,7 @@ class KnownStrings(NamedTuple):
     slots: Slots
     entries: Entries
     arena: Bytes
+    secret: Secret
 
 
 class FreshStrings(NamedTuple):
@@ -46,25 +48,6 @@ class FreshStrings(NamedTuple):
     entries: Entries
     side: Bytes
     counts: NDArray[np.int64]
-
-
-@inlined
-def hash_of(data: Bytes, begin: Int, end: Int, seed: Int) -> Int:
-    """64 bits of bytes and a seed; for tables and for counting distinct values, not for secrets."""
-    state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(end - begin)
-    at = begin
-    while at + 8 <= end:
-        state = (state ^ fixed64(data, at)) * np.uint64(0xFF51AFD7ED558CCD)
-        state ^= state >> np.uint64(32)
-        at += 8
-    word = np.uint64(0)
-    while at < end:
-        word = (word << np.uint64(8)) | np.uint64(data[at])
-        at += 1
-    state = (state ^ word) * np.uint64(0xFF51AFD7ED558CCD)
-    state ^= state >> np.uint64(33)
-    state *= np.uint64(0xC4CEB9FE1A85EC53)
-    return state ^ (state >> np.uint64(29))
 
 
 @inlined
@@ -89,7 +72,9 @@ def find(
 class Known:
     """Strings that were seen before, with the codes of what they became. Bounded: when it is full it forgets all."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: Secret | None = None) -> None:
+        """Know nothing yet."""
+        self._secret = secret or new_secret()
         self.slots: Slots = np.zeros(2 * _MOST, dtype=np.int32)
         self.entries: Entries = np.zeros(_MOST, dtype=ENTRY)
         self.arena: Bytes = np.zeros(1 << 16, dtype=np.uint8)
@@ -99,7 +84,7 @@ class Known:
     @property
     def strings(self) -> KnownStrings:
         """For compiled code, until something is added."""
-        return KnownStrings(self.slots, self.entries, self.arena)
+        return KnownStrings(self.slots, self.entries, self.arena, self._secret)
 
     def forget(self) -> None:
         """Know nothing any more: codes have changed, or there is no room."""
@@ -113,16 +98,15 @@ class Known:
         while self._used + len(raw) > len(self.arena):
             self.arena = np.concatenate((self.arena, np.zeros_like(self.arena)))
         self.arena[self._used : self._used + len(raw)] = np.frombuffer(raw, dtype=np.uint8)
-        if _insert(self.slots, self.entries, self.count, self.arena, self._used, self._used + len(raw), kind, code):
+        if _insert(self.strings, self.count, self._used, self._used + len(raw), kind, code):
             self.count += 1
             self._used += len(raw)
 
 
 @compiled
-def _insert(
-    slots: Slots, entries: Entries, count: Int, arena: Bytes, begin: Int, end: Int, kind: Int, code: Int
-) -> Bool:
-    hashed = hash_of(arena, begin, end, kind)
+def _insert(known: KnownStrings, count: Int, begin: Int, end: Int, kind: Int, code: Int) -> Bool:
+    slots, entries, arena = known.slots, known.entries, known.arena
+    hashed = keyed_hash(arena, begin, end, kind, known.secret)
     found = find(slots, entries, arena, arena, begin, end, kind, hashed)
     if found >= 0:
         return False

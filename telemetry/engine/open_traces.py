@@ -59,6 +59,7 @@ class OpenTraces:
         """Begin at ``next_offset``; ``emitted`` says which traces were emitted before."""
         self._settings = settings
         self._emitted = emitted
+        self._secret = emitted.table.secret
         self._partition = partition
         self._counts = np.zeros(tables.COUNTS, dtype=np.int64)
         self._counts[tables.FREE_SPAN] = self._counts[tables.FREE_TRACE] = tables.NONE
@@ -163,7 +164,7 @@ class OpenTraces:
             paths = paths.only(closes)
             ripe, overdue = ripe[closes], overdue[closes]
         spans = self._copy(members)
-        tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe)
+        tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe, self._secret)
         found = paths.paths
         self._emitted.add(
             self._partition,
@@ -181,7 +182,7 @@ class OpenTraces:
         members, ends = self._members(ripe)
         traces = np.stack((self._traces["high"][ripe], self._traces["low"][ripe]), axis=1)
         late = Late(traces, self._traces["block"][ripe], self._copy(members), ends)
-        tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe)
+        tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe, self._secret)
         return late
 
     def _copy(self, members: Places) -> SpanArray:
@@ -214,7 +215,7 @@ class OpenTraces:
             size = _at_least(traces, len(self._traces))
             self._traces.resize(size, refcheck=False)
             self._slots = np.full(2 * size, tables.NONE, dtype=np.int32)
-            tables.find_slots(self._traces, self._counts[tables.USED_TRACES], self._slots)
+            tables.find_slots(self._traces, self._counts[tables.USED_TRACES], self._slots, self._secret)
 
     def _shrink(self) -> None:
         """Give memory back some time after a flood, for another may follow at once."""
@@ -231,7 +232,8 @@ class OpenTraces:
         arena, chain, old = self._arena, self._chain, self._traces
         used = self._counts[tables.USED_TRACES]
         self._make_arrays(spans, traces)
-        tables.copy_live(arena, chain, old, used, self._arena, self._chain, self._traces, self._slots, self._counts)
+        new = (self._arena, self._chain, self._traces, self._slots)
+        tables.copy_live(arena, chain, old, used, *new, self._counts, self._secret)
 
 
 def _at_least(wanted: int, size: int) -> int:

@@ -12,6 +12,7 @@ from telemetry.compiled import Bool, Int, compiled, inlined
 from telemetry.domain.spans import MAX_DURATION_NS, MAX_START_NS
 from telemetry.engine import attributes as wanted
 from telemetry.engine.attributes import Found, key_value, text_of
+from telemetry.engine.hashing import keyed_hash
 from telemetry.engine.intern import (
     ENTRIES,
     FULL,
@@ -22,7 +23,6 @@ from telemetry.engine.intern import (
     FreshStrings,
     KnownStrings,
     find,
-    hash_of,
     put,
 )
 from telemetry.engine.spans import SpanArray
@@ -411,7 +411,7 @@ def _codes(
         if begin == end or (kind == FLAGS and end - begin == 1 and data[begin] == _NO_FLAGS):
             continue
         end = min(end, begin + LOOKED_AT)
-        hashed = hash_of(data, begin, end, kind)
+        hashed = keyed_hash(data, begin, end, kind, known.secret)
         entry = find(known.slots, known.entries, known.arena, data, begin, end, kind, hashed)
         if entry >= 0:
             out[field] = known.entries[entry]["code"]
@@ -472,7 +472,7 @@ def _code_of_path(
         end = min(end, begin + PATH_LOOKED_AT)
     else:
         begin, end = used, stop
-    hashed = hash_of(arena, begin, end, kind)
+    hashed = keyed_hash(arena, begin, end, kind, known.secret)
     entry = find(known.slots, known.entries, known.arena, arena, begin, end, kind, hashed)
     if entry >= 0:
         return True, np.int64(known.entries[entry]["code"])

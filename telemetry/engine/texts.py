@@ -9,7 +9,7 @@ import numpy as np
 
 from telemetry.compiled import Bool, Float, Int, inlined
 from telemetry.domain import normalize, weight
-from telemetry.engine.intern import hash_of
+from telemetry.engine.hashing import hash_of
 from telemetry.engine.wire import Bytes
 
 UNUSUAL: Final = -1

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from telemetry.compiled import Int, compiled, inlined
 from telemetry.engine.emitted import EmittedTable, block_of, find, key_of, last_offset
+from telemetry.engine.hashing import Secret
 from telemetry.engine.spans import SpanArray
 
 TRACE: Final = np.dtype(
@@ -46,10 +47,10 @@ COUNTS: Final = 8
 
 
 @inlined
-def _slot_of(slots: Any, traces: Any, high: Int, low: Int) -> Int:
+def _slot_of(slots: Any, traces: Any, high: Int, low: Int, secret: Secret) -> Int:
     """The slot of a trace, or the empty one where it belongs."""
     mask = len(slots) - 1
-    slot = np.int64(key_of(high, low, 0) >> np.uint64(20)) & mask
+    slot = np.int64(key_of(high, low, 0, secret) >> np.uint64(20)) & mask
     while slots[slot] != NONE:
         trace = traces[slots[slot]]
         if trace["low"] == low and trace["high"] == high:
@@ -75,11 +76,11 @@ def add_spans(
         span = spans[number]
         high, low = span["trace_high"], span["trace_low"]
         if number == 0 or low != before_low or high != before_high or slots[slot] == NONE:
-            slot = _slot_of(slots, traces, high, low)
+            slot = _slot_of(slots, traces, high, low, emitted.secret)
             before_high, before_low = high, low
         at = slots[slot]
         if at == NONE:
-            known = find(emitted, key_of(high, low, partition))
+            known = find(emitted, key_of(high, low, partition, emitted.secret))
             if known != NONE and span["offset"] <= last_offset(emitted, known):
                 counts[REPLAYED] += 1
                 continue
@@ -139,7 +140,7 @@ def follow_blocks(traces: Any, used: Int, partition: Int, emitted: EmittedTable)
     for at in range(used):
         trace = traces[at]
         if trace["count"] > 0 and trace["floor"] >= 0:
-            known = find(emitted, key_of(trace["high"], trace["low"], partition))
+            known = find(emitted, key_of(trace["high"], trace["low"], partition, emitted.secret))
             if known != NONE:
                 trace["block"] = max(trace["block"], block_of(emitted, known))
 
@@ -217,19 +218,24 @@ def mark_looked_at(traces: Any, which: NDArray[np.int64]) -> None:
 
 @compiled
 def take_out(
-    traces: Any, chain: NDArray[np.int32], slots: NDArray[np.int32], counts: NDArray[np.int64], which: NDArray[np.int64]
+    traces: Any,
+    chain: NDArray[np.int32],
+    slots: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    which: NDArray[np.int64],
+    secret: Secret,
 ) -> None:
     """Free traces and their spans."""
     mask = len(slots) - 1
     for number in range(len(which)):
         at = which[number]
         trace = traces[at]
-        hole = _slot_of(slots, traces, trace["high"], trace["low"])
+        hole = _slot_of(slots, traces, trace["high"], trace["low"], secret)
         # Close the gap: move back whatever was put further on only because this place was taken.
         place = (hole + 1) & mask
         while slots[place] != NONE:
             other = traces[slots[place]]
-            home = np.int64(key_of(other["high"], other["low"], 0) >> np.uint64(20)) & mask
+            home = np.int64(key_of(other["high"], other["low"], 0, secret) >> np.uint64(20)) & mask
             if ((place - home) & mask) >= ((place - hole) & mask):
                 slots[hole] = slots[place]
                 hole = place
@@ -257,12 +263,12 @@ def first_offset(traces: Any, used: Int, otherwise: Int) -> Int:
 
 
 @compiled
-def find_slots(traces: Any, used: Int, slots: NDArray[np.int32]) -> None:
+def find_slots(traces: Any, used: Int, slots: NDArray[np.int32], secret: Secret) -> None:
     """Fill an empty table of slots with the traces that are live."""
     for at in range(used):
         trace = traces[at]
         if trace["count"] > 0:
-            slots[_slot_of(slots, traces, trace["high"], trace["low"])] = at
+            slots[_slot_of(slots, traces, trace["high"], trace["low"], secret)] = at
 
 
 @compiled
@@ -276,6 +282,7 @@ def copy_live(
     new_traces: Any,
     new_slots: NDArray[np.int32],
     counts: NDArray[np.int64],
+    secret: Secret,
 ) -> None:
     """Copy what is live into other arrays, close together."""
     spans, live = 0, 0
@@ -293,7 +300,7 @@ def copy_live(
             place = chain[place]
         new_chain[spans - 1] = NONE
         trace["tail"] = spans - 1
-        new_slots[_slot_of(new_slots, new_traces, trace["high"], trace["low"])] = live
+        new_slots[_slot_of(new_slots, new_traces, trace["high"], trace["low"], secret)] = live
         live += 1
     counts[USED_SPANS] = spans
     counts[USED_TRACES] = live

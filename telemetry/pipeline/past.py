@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from telemetry.blocklog.logs import PATHS
-from telemetry.blocklog.sql import emitted, originals, whereabouts
+from telemetry.blocklog.sql import emitted, originals, recent, whereabouts
+from telemetry.engine.past import Remembered, halves_of
 from telemetry.store.base import Store
 
 _AT_ONCE: Final = 500
@@ -21,13 +24,21 @@ class StoredPast:
         self._store = store
         self._topic = topic
 
-    def emitted(self, partition: int, committed: int, since_ms: int) -> list[tuple[bytes, int, int]]:
-        """(trace id, last offset that contributed, block) of what may come again."""
+    def emitted(self, partition: int, committed: int, *, remember_ms: int, most: int) -> Remembered:
+        """What may come again: what records at or past ``committed`` contributed to, and the newest else, ``most`` of it."""
+        store, topic = self._store, self._topic
+        last = recent(store, PATHS, topic=topic, partition=partition, remember_ms=remember_ms, most=most)
         found = emitted(
-            self._store, PATHS, topic=self._topic, partition=partition, committed=committed, since_ms=since_ms
+            store, PATHS, topic=topic, partition=partition, committed=committed, first_block=last.first_block
         )
-        ids, offsets, blocks = (found.column(name).to_pylist() for name in ("trace_id", "last_offset", "block"))
-        return list(zip(ids, offsets, blocks, strict=True))
+        arrived = found.column("arrived_ms").to_numpy()
+        return Remembered(
+            _halves(found.column("trace_id")),
+            found.column("last_offset").to_numpy().astype(np.int64),
+            found.column("block").to_numpy().astype(np.int64),
+            int(arrived.max()) if len(arrived) else 0,
+            last.before_ms,
+        )
 
     def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:
         """As :meth:`telemetry.engine.past.Past.find`."""
@@ -57,3 +68,13 @@ class StoredPast:
 def _parts(traces: Sequence[bytes]) -> list[Sequence[bytes]]:
     """So many that one statement can ask for them."""
     return [traces[begin : begin + _AT_ONCE] for begin in range(0, len(traces), _AT_ONCE)]
+
+
+def _halves(ids: Any) -> NDArray[np.uint64]:
+    """The halves of trace ids in a column of Arrow."""
+    return np.concatenate([np.zeros((0, 2), dtype=np.uint64), *map(_halves_of_chunk, ids.chunks)])
+
+
+def _halves_of_chunk(ids: Any) -> NDArray[np.uint64]:
+    begin = 16 * ids.offset
+    return halves_of(memoryview(ids.buffers()[1])[begin : begin + 16 * len(ids)])

@@ -113,6 +113,7 @@ class Pipeline(Loop):
         self._refused: dict[int, _Refusal] = {}
         self._flush_due = 0.0
         self._full_since = 0  # wall clock, ms; 0 while there is room
+        self._stopped = False  # nothing is taken in: the engine is full, or the store is far behind
         self._drained_at = 0  # wall clock, ms, of the last poll that left nothing behind
         self._polled: list[RecordBatch] = []
         self._polled_bytes = 0
@@ -135,7 +136,7 @@ class Pipeline(Loop):
             stale_takeovers=self._log.stale_takeovers,
             mended_parts=self._log.mended_parts,
             pauses=self._pauses,
-            paused=bool(self._full_since),
+            paused=self._stopped,
             partitions=len(engine.partitions),
             lag=self._lag,
             rounds=self._rounds,
@@ -151,7 +152,7 @@ class Pipeline(Loop):
         self._begin_round()
         s = self._settings
         self._note_whether_full()
-        room = 0 if self._engine.full else max(0, s.flush_bytes - self._polled_bytes - self._rejected_bytes)
+        room = 0 if self._stopped else max(0, s.flush_bytes - self._polled_bytes - self._rejected_bytes)
         came = self._poll(s.poll_seconds if room else 0.0, room)
         now = self._monotonic()
         if now >= self._flush_due or self._polled_bytes >= s.flush_bytes:
@@ -224,7 +225,10 @@ class Pipeline(Loop):
                 now_ms = self._wall_ms()
                 lease = self._log.take_over(partition)
                 # Only now: nobody else adds to it any more.
-                emitted = self._past.emitted(partition, committed, now_ms - self._settings.engine.remember_ms)
+                s = self._settings.engine
+                # Half of what there is room for: the other half is for what comes, before the first of it has to go.
+                most = s.max_remembered // (2 * len(assigned))
+                emitted = self._past.emitted(partition, committed, remember_ms=s.remember_ms, most=most)
                 self._engine.assign(
                     partition,
                     writer=lease.writer,
@@ -258,10 +262,17 @@ class Pipeline(Loop):
     def _note_whether_full(self) -> None:
         full = self._engine.full
         if full and not self._full_since:
-            self._pauses += 1
             self._full_since = self._wall_ms()
         elif not full:
             self._full_since = 0
+        stopped = full or self._store_is_behind
+        self._pauses += stopped and not self._stopped
+        self._stopped = stopped
+
+    @property
+    def _store_is_behind(self) -> bool:
+        """Whether as much waits for the store as may, of all partitions together."""
+        return self._outbox.waiting_bytes >= self._settings.max_waiting_bytes
 
     def _poll(self, timeout_seconds: float, room: int) -> int:
         asked_ms = self._wall_ms()
@@ -332,7 +343,8 @@ class Pipeline(Loop):
                 continue
             if self._refused and self._monotonic() - begun > _PATIENCE_SECONDS:
                 return  # blocks are to be sent, records to be read
-            if self._outbox.waiting(partition) >= s.max_waiting_batches and not last:
+            slow = self._outbox.waiting(partition) >= s.max_waiting_batches or self._store_is_behind
+            if slow and not last:
                 continue  # the store is slow: the next block is larger
             if now < self._close_due.get(partition, 0.0) and not self._full_since and not last:
                 continue

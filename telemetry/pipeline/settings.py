@@ -17,6 +17,7 @@ class PipelineSettings:
         poll_seconds: how long to wait for records at a time.
         blocks_per_second: with many partitions each is closed less often, so that there are no more blocks than these.
         max_waiting_batches: when as many batches of a partition wait for the store, no more of it are closed.
+        max_waiting_bytes: when so many bytes wait for the store, of all partitions, nothing more is taken in or closed.
         senders: how many blocks are sent at once, each of another partition; 0 sends in the loop itself.
     """
 
@@ -26,6 +27,7 @@ class PipelineSettings:
     poll_seconds: float = 0.2
     blocks_per_second: float = 16.0
     max_waiting_batches: int = 2
+    max_waiting_bytes: int = 256 * 1024 * 1024
     senders: int = 4
 
 

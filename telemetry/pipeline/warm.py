@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from telemetry.engine.engine import Engine
+from telemetry.engine.past import Remembered
 from telemetry.engine.rows import ROW_TYPES
 from telemetry.engine.settings import EngineSettings
 from telemetry.feeds.base import RecordBatch
@@ -41,7 +42,7 @@ def warm() -> float:
     begun = time.monotonic()
     past = _Past()
     engine = Engine(EngineSettings(), topic="warm", past=past)
-    engine.assign(0, writer="warm", next_offset=0, next_block=1, emitted=[(b"\x02" * 16, 0, 1)])
+    engine.assign(0, writer="warm", next_offset=0, next_block=1, emitted=Remembered.of([(b"\x02" * 16, 0, 1)]))
     for offset, span_id in enumerate((b"\x01" * 8, b"\x02" * 8)):
         place = np.array([offset], dtype=np.int64)
         engine.ingest([RecordBatch.of(0, [_message(span_id)], place, np.array([1_000], dtype=np.int64))])

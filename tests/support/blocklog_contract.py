@@ -8,7 +8,7 @@ import pytest
 from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.model import Head
 from telemetry.blocklog.protocol import BlockLog
-from telemetry.blocklog.sql import SqlLogTables, emitted, originals
+from telemetry.blocklog.sql import SqlLogTables, emitted, originals, recent
 from telemetry.errors import FencedError
 from telemetry.pipeline.past import StoredPast
 from telemetry.store.base import Store
@@ -145,17 +145,42 @@ class BlockLogContract:
         old = path(1, last_offset=10)
         log.append(block_of(lease, 2, [old, path(2, last_offset=20)]))
         log.append(block_of(lease, 3, [*restated(old, last_offset=30), late(1, 5, last_offset=31), late(7, 6)]))
-        later = 2**41
 
-        def told(committed: int, since_ms: int) -> set[tuple[int, int, int]]:
-            rows = emitted(store, PATHS, topic=TOPIC, partition=0, committed=committed, since_ms=since_ms).to_pylist()
-            return {(int.from_bytes(r["trace_id"]), r["last_offset"], r["block"]) for r in rows}
+        def told(committed: int, first_block: int) -> set[tuple[int, int, int]]:
+            found = emitted(store, PATHS, topic=TOPIC, partition=0, committed=committed, first_block=first_block)
+            return {(int.from_bytes(r["trace_id"]), r["last_offset"], r["block"]) for r in found.to_pylist()}
 
-        assert told(0, later) == told(10**6, 0) == {(1, 31, 3), (2, 20, 2), (7, 7, 0)}
+        later = 10**6
+        assert told(0, later) == told(later, 0) == {(1, 31, 3), (2, 20, 2), (7, 7, 0)}
         assert told(20, later) == {(1, 31, 3), (2, 20, 2)}
+        assert told(later, 3) == {(1, 31, 3), (7, 7, 0)}
         assert told(32, later) == set()
-        other = emitted(store, PATHS, topic=TOPIC, partition=1, committed=0, since_ms=0)
+        found = emitted(store, PATHS, topic=TOPIC, partition=0, committed=0, first_block=0).to_pylist()
+        assert {r["arrived_ms"] for r in found if r["trace_id"] == (2).to_bytes(16)} == {old["arrived"]}
+        other = emitted(store, PATHS, topic=TOPIC, partition=1, committed=0, first_block=0)
         assert other.num_rows == 0
+
+    def test_which_blocks_are_the_last_ones(self, store: Store) -> None:
+        """By time and by the number of their rows; at least one. And when what was before them had arrived."""
+        log = log_of(store)
+
+        def told(remember_ms: int, most: int, partition: int = 0) -> tuple[int, int]:
+            return recent(store, PATHS, topic=TOPIC, partition=partition, remember_ms=remember_ms, most=most)
+
+        assert told(60_000, 10) == (0, 0)
+        lease = log.take_over(0)
+        old = path(1)
+        arrived = old["arrived"]
+        for number in range(2, 6):
+            log.append(
+                block_of(lease, number, [path(number * 10 + n, arrived=old["arrived"] + number) for n in range(3)])
+            )
+            time.sleep(0.01)
+        log.take_over(0)  # a fence is no trace
+        assert told(60_000, 12) == (2, 0)
+        assert told(60_000, 11) == told(60_000, 9) == (3, arrived + 2)
+        assert told(60_000, 1) == told(1, 100) == (5, arrived + 4)
+        assert told(60_000, 10, partition=1) == (0, 0)
 
     def test_originals(self, store: Store) -> None:
         """Every column of the newest version, exactly, the spans' bytes included: what a restatement takes back."""

@@ -17,7 +17,7 @@ from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
 from telemetry.engine import engine as engine_module
 from telemetry.engine.engine import Batch, Engine
-from telemetry.engine.past import Past
+from telemetry.engine.past import Past, Remembered
 from telemetry.engine.rows import ROW_TYPES
 from telemetry.engine.settings import EngineSettings
 from telemetry.engine.strings import Codes, Strings
@@ -305,6 +305,26 @@ class TestLateSpans:
         ]
         assert len(engine._emitted) < 10_000
 
+    @pytest.mark.parametrize(("ahead_ms", "asked"), [(0, False), (9_000, False), (86_400_000, True)])
+    def test_a_clock_that_is_ahead_makes_nothing_new(self, ahead_ms: int, asked: bool) -> None:
+        """What comes out of the future may be old: it is looked up. What is new by an honest clock is not."""
+        past = Kept()
+        engine = new_engine(past)
+        late = [dataclasses.replace(s, start_ns=s.start_ns % 10**9 + (NOW + ahead_ms) * 10**6) for s in trace(1)]
+        take(engine, record(0, late[:7]))
+        past.keep(close(engine, everything=True))
+        engine.assign(
+            1,
+            writer="w",
+            next_offset=0,
+            next_block=2,
+            emitted=dataclasses.replace(Remembered.of([(b"\1" * 16, 0, 1)]), forgotten_ms=NOW - 60_000),
+            now_ms=NOW,
+        )
+        take(engine, record(1, late[7:], at=NOW + 5_000, partition=1))
+        kinds = [(r["kind"], r["sign"], r["version"]) for r in rows(close(engine, 1, everything=True))]
+        assert kinds == ([("late", 1, 1), ("path", -1, 1), ("path", 1, 2)] if asked else [("path", 1, 1)])
+
     def test_a_trace_with_very_many_spans_is_not_restated(self) -> None:
         """One trace id for everything: nothing grows with what has come before."""
         past = Kept()
@@ -329,7 +349,7 @@ def test_replays_are_dropped_and_counted(engine: Engine) -> None:
 def test_an_assigned_partition_knows_what_was_emitted() -> None:
     """Trace ids, offsets and blocks come from the store; block numbers go on."""
     engine = new_engine()
-    emitted = [((1).to_bytes(16), 10, 30), (b"\xff" * 16, 12, 28)]
+    emitted = Remembered.of([((1).to_bytes(16), 10, 30), (b"\xff" * 16, 12, 28)])
     engine.assign(4, writer="w", next_offset=9, next_block=31, emitted=emitted, now_ms=NOW)
     take(engine, record(9, trace(1), partition=4), record(11, trace(1)[:1], trace(5), partition=4))
     batch = close(engine, 4, everything=True)

@@ -189,6 +189,28 @@ class TestStoreAway:
         assert rig.stored() == Counter(range(1, 20))
         assert rig.topic.committed == {0: rig.topic.records[0][-1].offset + 1}
 
+    def test_what_waits_is_bounded_for_all_partitions_together(self, rig: Rig) -> None:
+        """However many they are: over it nothing is taken in or closed, until blocks land."""
+        partitions = range(8)
+        rig.start(*partitions, settings=dataclasses.replace(SETTINGS, max_waiting_bytes=20_000))
+        rig.pass_time(1)
+        rig.store.away = True
+        number = 0
+        for _ in range(6):
+            for partition in partitions:
+                number += 1
+                rig.send(trace(number), partition=partition)
+            rig.pass_time(4)
+        outbox = rig.pipeline._outbox
+        assert 20_000 <= outbox.waiting_bytes < 20_000 + 2 * outbox.waiting_bytes // len(outbox)
+        status = rig.pipeline.status()
+        assert (status.paused, status.pauses, status.lag > 8) == (True, 1, True)
+        assert rig.feed.asked[-5:] == [0] * 5
+        rig.store.away = False
+        rig.pass_time(60)
+        assert rig.stored() == Counter(range(1, number + 1))
+        assert (rig.pipeline.status().paused, len(outbox)) == (False, 0)
+
     def test_an_idle_outage_gathers_no_batches(self, rig: Rig) -> None:
         """Empty messages move the place, but one batch that says so is enough."""
         rig.pass_time(1)
@@ -483,6 +505,38 @@ def test_many_partitions_whose_past_answers_slowly(rig: Rig) -> None:
     rig.pipeline._engine.close = close  # type: ignore[method-assign]
     rig.pass_time(20)
     assert rig.stored() == Counter(range(1, 7))
+
+
+def test_a_new_owner_takes_over_no_more_than_fits(rig: Rig) -> None:
+    """The newest, shared among its partitions; of the others it asks the log, and late spans of theirs are no second path."""
+    for number in range(1, 7):
+        rig.send(trace(2 * number - 1, 7), trace(2 * number, 7))
+        rig.pass_time(15)
+    rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(max_remembered=12)))
+    rig.pass_time(1)
+    assert len(rig.pipeline._engine._emitted) == 6
+    rig.send(*(trace(number)[7:] for number in (1, 6, 7, 12)))
+    rig.pass_time(15)
+    assert rig.stored() == Counter(range(1, 13))
+    assert rig.late() == Counter((number, 8) for number in (1, 6, 7, 12))
+    assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == 12
+
+
+@pytest.mark.parametrize("remember_ms", [1, 900_000])
+def test_late_spans_after_a_restart(rig: Rig, remember_ms: int) -> None:
+    """Of a trace that was emitted before what the new owner remembers: it asks the log. Else it knows."""
+    rig.send(trace(1, 7))
+    rig.pass_time(15)
+    rig.send(trace(2, 7))
+    rig.pass_time(15)
+    rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(remember_ms=remember_ms)))
+    rig.pass_time(1)
+    assert len(rig.pipeline._engine._emitted) == (1 if remember_ms == 1 else 2)
+    rig.send(trace(1)[7:], trace(2)[7:])
+    rig.pass_time(15)
+    assert rig.stored() == Counter([1, 2])
+    assert rig.late() == Counter([(1, 8), (2, 8)])
+    assert rig.real_store.query("SELECT sum(requests) FROM path_1m").scalar() == 2
 
 
 @pytest.mark.parametrize("seed", range(6))
