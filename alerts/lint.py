@@ -30,14 +30,29 @@ def lint(slos: Sequence[Slo | PrometheusSlo], policy: Policy) -> list[Problem]:
 
 def notes(slos: Sequence[Slo | PrometheusSlo], policy: Policy) -> list[Problem]:
     """What is worth knowing of ``slos`` under ``policy`` and stops nothing."""
+    found = [note for slo in slos for note in _early(slo, policy)]
     floor = policy.min_bad_paths > 1 or policy.min_bad_events > 1
     if not floor or policy.sustained is not None:
-        return []
+        return found
     text = (
         f"policy {policy.name} has a floor of {policy.min_bad_events.normalize():f} bad events and no rule under it: an outage "
         "that meets fewer requests never pages; give the policy a sustained: rule"
     )
-    return [Problem(slo.file, "spec.objectives[0]", f"{slo.name}: {text}", note=True) for slo in slos]
+    return found + [Problem(slo.file, "spec.objectives[0]", f"{slo.name}: {text}", note=True) for slo in slos]
+
+
+def _early(slo: Slo | PrometheusSlo, policy: Policy) -> list[Problem]:
+    """Pages about an SLO that is met: factors scaled to a short period may be so low."""
+    found = []
+    for rule in rules_of(slo, policy).rules:
+        if rule.severity == "page" and rule.factor <= 1:
+            text = (
+                f"the page over {duration_text(rule.long_seconds)}/{duration_text(rule.short_seconds)} fires at a burn rate "
+                f"over {rule.factor.normalize():.6g}, at which a period of {duration_text(slo.period_seconds)} does not use "
+                "its budget up; choose a longer period, another policy, or alert policies of its own"
+            )
+            found.append(Problem(slo.file, "spec.timeWindow[0].duration", f"{slo.name}: {text}", note=True))
+    return found
 
 
 def rules_of(slo: Slo | PrometheusSlo, policy: Policy) -> Policy:

@@ -4,12 +4,13 @@ And, as notes: more groups than are watched by themselves, and traffic so low th
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from alerts.burnrate import Policy
 from alerts.document import Problem, duration_text
 from alerts.filters.sql import column_sql
-from alerts.filters.syntax import And, Compare, Filter, Not, Or
+from alerts.filters.syntax import And, Compare, Filter, Not, Operator, Or
 from alerts.lint import rules_of
 from alerts.paths_sql import count, weight_sum
 from alerts.slos.model import DRILL_ENVIRONMENT, Slo
@@ -52,10 +53,11 @@ def _one(store: Store, slo: Slo, policy: Policy, since: str) -> list[Problem]:
     found = []
     for threshold, low, high in zip(thresholds, edges[::2], edges[1::2], strict=True):
         value = int(threshold.value)
-        # Over the largest is health; under the smallest, every request is on the same side, and on the bad one.
-        if threshold.operator in ("<", "<=") and value < low:
+        # All requests on the good side is health; all on the bad one is a mistake.
+        side = "under" if value < low else "over" if value > high else ""
+        if side == ("under" if threshold.operator in ("<", "<=") else "over"):
             message = (
-                f"{slo.name}: {threshold.column.name} {threshold.operator} {_duration(value)} is under all that was seen in "
+                f"{slo.name}: {threshold.column.name} {threshold.operator} {_duration(value)} is {side} all that was seen in "
                 f"the last day ({_duration(low)} to {_duration(high)}): no request can be good; is the unit right?"
             )
             found.append(Problem(slo.file, "spec.indicator", message))
@@ -85,15 +87,19 @@ def _resolved(slo: Slo, policy: Policy, requests: float) -> Iterable[Problem]:
             return
 
 
-def _thresholds(tree: Filter) -> Iterable[Compare]:
-    """Comparisons of times with an upper bound that good requests must pass, all of them."""
-    if isinstance(tree, Compare) and tree.column.kind == "duration" and tree.operator in ("<", "<="):
-        yield tree
-    elif isinstance(tree, And):
+_OPPOSITE: Final[dict[Operator, Operator]] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+
+def _thresholds(tree: Filter, *, negated: bool = False) -> Iterable[Compare]:
+    """Bounds of times that good requests must keep, all of them; also those of the opposite of a filter for bad ones."""
+    if isinstance(tree, Compare):
+        if tree.column.kind == "duration" and tree.operator in _OPPOSITE:
+            yield replace(tree, operator=_OPPOSITE[tree.operator]) if negated else tree
+    elif isinstance(tree, Not):
+        yield from _thresholds(tree.term, negated=not negated)
+    elif isinstance(tree, Or if negated else And):  # none of them is all of their opposites
         for term in tree.terms:
-            yield from _thresholds(term)
-    elif isinstance(tree, Not | Or):
-        return
+            yield from _thresholds(term, negated=negated)
 
 
 def _duration(nanoseconds: int) -> str:

@@ -111,6 +111,17 @@ class Peers:
             decision: Decision = end.value
             return decision
 
+    def behind(self, evaluated_seconds_ago: float) -> bool:
+        """Whether another watcher has evaluated since we did, or may have: it does not answer. Asks them.
+
+        Args:
+            evaluated_seconds_ago: since our own last evaluation that went well.
+        """
+        answers = [ask() for ask in self._ask]
+        others = [s for s in answers if s is not None and s.instance != self._instance]
+        later = (ago for s in others if (ago := s.evaluated_seconds_ago) is not None)
+        return None in answers or any(ago < evaluated_seconds_ago for ago in later)
+
     def over(self, *, ours: bool | None) -> bool:
         """The outage is over for us; whether we have to tell that.
 

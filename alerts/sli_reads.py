@@ -138,7 +138,8 @@ def first_buckets(store: Store, slos: Sequence[Slo]) -> dict[str, int]:
 def covered_shares(store: Store, slos: Sequence[Slo], now: float) -> dict[str, float]:
     """How much of its period each SLO has data of, by name: from its oldest bucket to ``now``, at most 1.
 
-    Of a calendar window at most what has passed of it. Raises as :func:`read_windows` does.
+    Of a calendar window at most what has passed of it. Of slices all of that: those without requests are counted, too
+    (:func:`alerts.slices.counts`). Raises as :func:`read_windows` does.
     """
     first = first_buckets(store, slos)
     shares = {}
@@ -147,7 +148,7 @@ def covered_shares(store: Store, slos: Sequence[Slo], now: float) -> dict[str, f
         if slo.calendar is not None:
             start, end = slo.calendar.bounds(now)
             whole = end - start
-        since = max(first.get(slo.name, 0), slo.since(now))
+        since = slo.since(now) if slo.slice_seconds else max(first.get(slo.name, 0), slo.since(now))
         shares[slo.name] = min(1.0, max(0.0, now - since) / whole)
     return shares
 

@@ -111,6 +111,7 @@ class Watcher:
         self.work = Work()
         self._known = Known(self._slos.values(), self._policies)
         self._failed_at = float("-inf")
+        self._behind = False  # another watcher has evaluated since we did, or may have
         self._observer = Observer(store, self._slos, self._policies, policy, counters, blindness=blindness)
         self._state = self._memory.load() if memory is None else State()
         self._record = keep_events
@@ -140,11 +141,10 @@ class Watcher:
         except Exception as error:  # whatever it is, nobody is paged about SLOs while it goes on
             self.work, self._failed_at = replace(self.work, failures=self.work.failures + 1), now
             self._failed(now, str(error) if isinstance(error, EdgepathError) else f"{type(error).__name__}: {error}")
-            # Receivers that forget must not: that we are blind does not end an incident.
-            mine = [self._outage.event] if self._outage and self._outage.event else []
-            self._outbox.refresh([*self.open_events(), *mine], now, alive=False)
+            self._refresh_blind(now)
             raise
         self.work = replace(self.work, evaluated=now)
+        self._behind = False
         with self._outage_lock:
             well, ours = self._outage.worked(now) if self._outage is not None else (None, None)
             if self._peers.over(ours=ours) and well is not None:
@@ -154,6 +154,19 @@ class Watcher:
     def deliveries(self) -> Mapping[tuple[str, bool], int]:
         """How many events each receiver, by name, took (True) and did not (False), of this process. From any thread."""
         return self._outbox.counts
+
+    def _refresh_blind(self, now: float) -> None:
+        """Receivers that forget must not: that we are blind does not end an incident.
+
+        But another watcher may have ended it, and to repeat it would be a page for what is over. So only the one that was last
+        to evaluate repeats it; if that one is gone, nobody: receivers keep it for an hour, and that we are blind for longer.
+        """
+        opened = self.open_events()
+        if opened and not self._behind:
+            with self._outage_lock:
+                self._behind = self._peers.behind(now - (self.work.evaluated or 0.0))
+        mine = [self._outage.event] if self._outage and self._outage.event else []
+        self._outbox.refresh([*([] if self._behind else opened), *mine], now, alive=False)
 
     def standing(self, now: float) -> Standing:
         """What other watchers are told of us when they ask. From any thread."""

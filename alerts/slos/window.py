@@ -35,16 +35,22 @@ class Calendar:
         return self.count * _NOMINAL_DAYS[self.unit] * 86_400
 
     def bounds(self, now: float) -> tuple[float, float]:
-        """Start and end, in seconds since the epoch, of the window that holds ``now``. Daylight saving is local time's."""
+        """Start and end, in seconds since the epoch, of the window that holds ``now``. Daylight saving is local time's.
+
+        A local time that comes twice is meant the first time; one that is left out is that much later.
+        """
         zone = ZoneInfo(self.zone)
-        local = datetime.fromtimestamp(now, zone).replace(tzinfo=None)
-        number = self._guess(local)
-        while self._begin(number) > local:
+
+        def begin(number: int) -> float:
+            return self._begin(number).replace(tzinfo=zone, fold=0).timestamp()
+
+        # By the instants: local time runs back once a year, and would lie in two windows.
+        number = self._guess(datetime.fromtimestamp(now, zone).replace(tzinfo=None))
+        while begin(number) > now:
             number -= 1
-        while self._begin(number + 1) <= local:
+        while begin(number + 1) <= now:
             number += 1
-        first, after = (self._begin(n).replace(tzinfo=zone).timestamp() for n in (number, number + 1))
-        return first, after
+        return begin(number), begin(number + 1)
 
     def _guess(self, local: datetime) -> int:
         return int((local - self.start).total_seconds() // (self.nominal_seconds * 1.05))

@@ -100,6 +100,15 @@ def test_status_says_how_long_it_lasts_and_which_state_that_is(filled: Store) ->
     assert (other.budget_left, other.exhausted_in, other.state) == (None, None, "")
 
 
+def test_the_budget_of_slices_is_one_of_the_whole_period(filled: Store) -> None:
+    """One slice of ten days' 240 hours was bad, of 24 that may be: not less of it because the history is shorter."""
+    sliced = replace(SLO, name="sliced", objective=Decimal("0.9"), slice_seconds=3600, slice_target=Decimal("0.99"))
+    sync(filled, [SLO, sliced], 60, T0 - 20 * DAY)
+    append_paths(filled, [*day(2, 980, 20), *day(1, 1000, 0)])
+    (line,) = status(filled, [sliced], T0 + 60)
+    assert line.budget_left == pytest.approx(1 - 1 / 24)
+
+
 def test_the_commands(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     class Shared:
         query, execute = filled.query, filled.execute

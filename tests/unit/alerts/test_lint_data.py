@@ -5,6 +5,7 @@ from decimal import Decimal
 from alerts.burnrate import Rule
 from alerts.document import errors
 from alerts.filters import parse
+from alerts.filters.syntax import Filter, Not
 from alerts.lint import lint, notes
 from alerts.lint_data import lint_data
 from alerts.slos.model import Alerting
@@ -41,6 +42,30 @@ def test_a_threshold_that_nothing_can_meet_is_refused(store: Store) -> None:
         "is the unit right?"
     ]
     assert errors(lint_data(store, [make_slo(good=parse("edge_ns < 10s"))], WORKBOOK, T0 + 60)) == []
+
+
+def test_a_threshold_is_seen_however_it_is_written(store: Store) -> None:
+    """As a filter for bad requests, from below, and in an opposite; not where another term may make a request good."""
+    append_paths(store, [path_row(edge_ns=ns) for ns in (10**6, 9 * 10**7)] * 3000)
+
+    def said(good: Filter) -> list[str]:
+        found = errors(lint_data(store, [make_slo(good=good)], WORKBOOK, T0 + 60))
+        return [p.message.split(": ")[1].partition(" that was")[0] for p in found]
+
+    assert said(Not(parse("edge_ns >= 250us"))) == ["edge_ns < 250us is under all"]
+    assert said(Not(parse("edge_ns > 250us or status = 500"))) == ["edge_ns <= 250us is under all"]
+    assert said(parse("edge_ns > 10s")) == ["edge_ns > 10s is over all"]
+    assert said(parse("edge_ns >= 10s and reached_api")) == ["edge_ns >= 10s is over all"]
+    assert said(Not(parse("edge_ns >= 10s"))) == said(parse("edge_ns > 250us")) == []
+    assert said(Not(parse("edge_ns >= 250us and reached_api"))) == said(parse("edge_ns > 10s or reached_api")) == []
+
+
+def test_a_page_about_an_slo_that_is_met_is_noted() -> None:
+    """The shipped policy over three days asks for 1.44x and 0.6x."""
+    (note,) = notes([make_slo(period_seconds=3 * 86_400)], WORKBOOK)
+    assert note.note
+    assert "the page over 6h/30m fires at a burn rate over 0.6, at which a period of 3d does not use" in note.message
+    assert notes([make_slo(period_seconds=28 * 86_400)], WORKBOOK) == []
 
 
 def test_too_many_groups_and_too_few_requests_are_noted(store: Store) -> None:

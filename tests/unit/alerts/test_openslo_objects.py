@@ -193,6 +193,22 @@ def test_calendar_bounds(window: Calendar, now: str, start: str, end: str) -> No
     assert window.bounds(at[1]) == (at[1], at[2])
 
 
+@pytest.mark.parametrize(
+    ("hour", "minute", "zone"),
+    [(2, 30, "Europe/Berlin"), (1, 30, "America/New_York"), (0, 0, "America/Havana"), (1, 45, "Australia/Lord_Howe")],
+)
+def test_a_calendar_window_holds_now_also_where_clocks_go_back(hour: int, minute: int, zone: str) -> None:
+    """Days that begin in the hour that comes twice, or is left out: every half hour of a year lies in one, and in one only."""
+    window = Calendar(1, "d", datetime(2026, 1, 1, hour, minute), zone)  # noqa: DTZ001 - local by definition
+    year = datetime.fromisoformat("2026-01-02T00:00:00+00:00").timestamp()
+    last = window.bounds(year)
+    for now in range(int(year), int(year) + 366 * 86_400, 1800):
+        start, end = window.bounds(now)
+        assert start <= now < end
+        assert start in last
+        last = start, end
+
+
 PROMETHEUS = """\
   indicator:
     metadata: {name: i}

@@ -1,5 +1,7 @@
 """Two watchers while ClickHouse is away, and what a watcher answers over HTTP."""
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from alerts.memory import State
 from alerts.notify import CallbackNotifier
 from alerts.page import PageEvent
 from alerts.peer_http import asking
-from alerts.peers import Stage, Standing
+from alerts.peers import Ask, Stage, Standing
 from alerts.watch import Watcher
 from telemetry.app.watch_view import observed
 from telemetry.errors import UnavailableError
@@ -116,6 +119,107 @@ def test_one_that_is_blind_alone_is_blind_when_the_other_dies(two: Two) -> None:
     assert two.run(300) == []
     two.running[1] = False
     assert two.run(60) == [(0, "trigger")]
+
+
+class Shared:
+    """A memory of several watchers, as in ClickHouse."""
+
+    def __init__(self, kept: list[State], instance: str, store: FakeStore) -> None:
+        self.instance, self._kept, self._store, self._version = instance, kept, store, 0
+
+    def load(self) -> State:
+        """The newest."""
+        if self._store.broken:
+            raise self._store.broken
+        self._version = len(self._kept)
+        return self._kept[-1]
+
+    def save(self, state: State) -> bool:
+        """If nobody was first."""
+        if len(self._kept) != self._version:
+            return False
+        self._kept.append(state)
+        self._version += 1
+        return True
+
+
+class Forgetful(CallbackNotifier):
+    """A receiver that forgets: keeps what it is told again."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self.again: list[str] = []
+
+    def refresh(self, opened: Sequence[PageEvent], now: float) -> None:  # noqa: ARG002 - the interface
+        """Keep what is open."""
+        self.again = [e.cause for e in opened]
+
+
+class Sharing:
+    """Two watchers with one memory and a burning SLO; the second one may be cut off from ClickHouse."""
+
+    def __init__(self) -> None:
+        kept, self.now = [State()], float(T0)
+        self.stores = [FakeStore(), FakeStore()]
+        self.receivers = [Forgetful(), Forgetful()]
+        self.answers = True
+
+        def asking_of(me: int) -> Ask:
+            return lambda: self.watchers[me].standing(self.now) if self.answers else None
+
+        self.watchers = [
+            Watcher(
+                self.stores[me], [make_slo()], make_policy(), [self.receivers[me]], sync_views=False, blindness=True,
+                memory=Shared(kept, f"watcher-{me}", self.stores[me]), peers=[asking_of(1 - me)],
+            )
+            for me in (0, 1)
+        ]  # fmt: skip
+        self.run(60, bad=True)
+
+    def run(self, seconds: int, *, bad: bool) -> None:
+        """The first watcher evaluates a second before the second one."""
+        for _ in range(seconds):
+            for me in (0, 1):
+                self.stores[me].add(self.now, 0 if bad else 50, 50 if bad else 0)
+                with contextlib.suppress(UnavailableError):
+                    self.watchers[me].evaluate(self.now)
+                self.now += 0.5
+
+    @property
+    def again(self) -> list[list[str]]:
+        """What each tells again."""
+        return [sorted(r.again) for r in self.receivers]
+
+
+def test_one_that_is_cut_off_does_not_repeat_what_the_other_has_ended() -> None:
+    """That would page for what is over."""
+    sharing = Sharing()
+    assert sharing.again == [["burn-rate"], ["burn-rate"]]
+    sharing.stores[1].broken = AWAY
+    sharing.run(30, bad=True)
+    assert sharing.again == [["burn-rate"], []]
+    sharing.run(300, bad=False)
+    assert sharing.again == [[], []]
+    sharing.stores[0].broken = AWAY
+    sharing.run(300, bad=False)
+    assert [set(again) <= {"unreachable"} for again in sharing.again] == [True, True]
+    sharing.stores[0].broken = sharing.stores[1].broken = None
+    sharing.run(60, bad=True)
+    assert sharing.again == [["burn-rate"], ["burn-rate"]]
+
+
+def test_when_all_are_blind_the_one_that_was_last_to_see_repeats_what_is_open() -> None:
+    sharing = Sharing()
+    sharing.stores[0].broken = sharing.stores[1].broken = AWAY
+    sharing.run(300, bad=True)
+    assert sharing.again == [["unreachable"], ["burn-rate", "unreachable"]]
+
+
+def test_of_one_that_does_not_answer_nobody_knows_what_it_has_ended() -> None:
+    sharing = Sharing()
+    sharing.stores[1].broken, sharing.answers = AWAY, False
+    sharing.run(30, bad=True)
+    assert sharing.again == [["burn-rate"], []]
 
 
 def get(url: str) -> tuple[int, Any]:
