@@ -91,6 +91,7 @@ class Engine:
         self._settings = settings
         self._strings = Strings(settings.tiers)
         self._most_strings = _STRINGS_KEPT
+        self._few_spans = settings.max_open_spans  # when so few wait, strings that are too large are sorted out
         self._decoder = Decoder(self._strings)
         self._emitted = Emitted(settings.remember_ms, settings.max_remembered)
         self._split = SplitTraces()
@@ -148,7 +149,8 @@ class Engine:
     @property
     def full(self) -> bool:
         """Whether no more records should be taken in now."""
-        return self.open_spans >= self._settings.max_open_spans
+        s = self._settings
+        return self.open_spans >= s.max_open_spans or self._strings.memory >= s.max_string_bytes
 
     def split_example(self) -> str:
         """The id of a trace that came from two partitions; empty if there was none."""
@@ -317,17 +319,21 @@ class Engine:
 
     def _bound_strings(self) -> None:
         """Forget strings that no open span uses: senders with endless new names must not fill the memory."""
-        if len(self._strings) < self._most_strings or any(p.held is not None for p in self._partitions.values()):
+        large = self._strings.memory >= self._settings.max_string_bytes and self.open_spans <= self._few_spans
+        many = len(self._strings) >= self._most_strings
+        if not (large or many) or any(p.held is not None for p in self._partitions.values()):
             return
-        arenas = [p.open.spans for p in self._partitions.values()]
-        used = [np.unique(arena[name]) for arena in arenas for name in STRING_FIELDS]
+        arenas = [(p.open.spans, p.open.places()) for p in self._partitions.values()]
+        used = [np.unique(arena[name][live]) for arena, live in arenas for name in STRING_FIELDS]
         renamed = self._strings.keep(np.unique(np.concatenate([np.zeros(1, dtype=np.int32), *used])))
-        for arena in arenas:
+        for arena, _ in arenas:
             for name in STRING_FIELDS:
                 arena[name] = renamed[arena[name]]
         self._decoder.forget()
-        # Where all of them are in use there is nothing to gain until there are many others.
+        # Where all of them are in use there is nothing to gain until there are many others, or fewer spans that use them.
         self._most_strings = max(_STRINGS_KEPT, 2 * len(self._strings) - self._strings.fixed)
+        large = 2 * self._strings.memory >= self._settings.max_string_bytes
+        self._few_spans = 3 * self.open_spans // 4 if large else self._settings.max_open_spans
 
 
 def _after(late: Late, floors: Any) -> Late:

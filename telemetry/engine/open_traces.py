@@ -85,6 +85,11 @@ class OpenTraces:
         """The arena of the waiting spans; what is free in it holds old spans."""
         return self._arena[: self._counts[tables.USED_SPANS]]
 
+    def places(self) -> Places:
+        """Where in the arena the waiting spans are."""
+        live = np.flatnonzero(self._traces["count"][: self._counts[tables.USED_TRACES]])
+        return self._members(live)[0]
+
     def add(self, spans: SpanArray) -> None:
         """Take spans in."""
         if not len(spans):

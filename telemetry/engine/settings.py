@@ -20,6 +20,7 @@ class EngineSettings:
         max_remembered: no more emitted traces than this are remembered (23 bytes each).
         max_versions: a path is restated for late spans until it has so many versions.
         max_open_spans: when as many spans wait, no more are taken in until some close (back pressure).
+        max_string_bytes: nor when the different strings of waiting spans take so much memory.
         future_ms, past_ms: how far a path's start may be from its arrival; beyond it the arrival time is stored.
     """
 
@@ -33,5 +34,6 @@ class EngineSettings:
     max_remembered: int = 2_000_000
     max_versions: int = 20
     max_open_spans: int = 3_000_000
+    max_string_bytes: int = 512 * 1024 * 1024
     future_ms: int = 300_000
     past_ms: int = 7 * 24 * 3600 * 1000

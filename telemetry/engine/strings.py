@@ -21,6 +21,9 @@ TIMEOUT_WORD: Final = 16
 CANCEL_WORD: Final = 32
 
 _STATUSES: Final = 1000
+_EACH: Final = 200
+"""Bytes that a string takes besides its own, which are there twice."""
+_LEAST_WORDS: Final = 1 << 16
 
 
 class Strings:
@@ -43,7 +46,7 @@ class Strings:
         self._texts: list[str] = [""]
         self.rank = np.full(1 << 12, -1, dtype=np.int32)
         self.says = np.zeros(1 << 12, dtype=np.uint8)
-        self.words = np.zeros(1 << 16, dtype=np.uint8)
+        self.words = np.zeros(_LEAST_WORDS, dtype=np.uint8)
         self.begins = np.zeros(1 << 12, dtype=np.int64)
         self.sizes = np.zeros(1 << 12, dtype=np.int64)
         self.codes((*tiers.order, UNKNOWN_TIER))
@@ -54,6 +57,16 @@ class Strings:
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    @property
+    def memory(self) -> int:
+        """About how much memory they take."""
+        return 2 * self._end + _EACH * len(self)
+
+    @property
+    def _end(self) -> int:
+        """Where the last string's bytes end."""
+        return int(self.begins[len(self) - 1] + self.sizes[len(self) - 1])
 
     def code(self, text: str) -> int:
         """The code of ``text``."""
@@ -99,6 +112,8 @@ class Strings:
         renamed[:fixed] = np.arange(fixed)
         for code in np.unique(used):
             renamed[code] = self.code(old[code])
+        if len(self.words) > max(_LEAST_WORDS, 4 * self._end):
+            self.words = self.words[: max(_LEAST_WORDS, 2 * self._end)].copy()
         return renamed
 
 

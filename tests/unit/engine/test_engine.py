@@ -435,6 +435,25 @@ def test_full() -> None:
     assert [*seen, engine.full] == [False, True, False]
 
 
+def test_full_of_strings() -> None:
+    """Few spans with long names: nothing more is taken in until they close; and then their names are forgotten."""
+    engine = new_engine(max_string_bytes=1_000_000)
+    number = 0
+    for turn in range(3):
+        begun = number
+        while not engine.full:
+            number += 1
+            names = [dataclasses.replace(s, route=f"/{number}/" + "ab/" * 60) for s in trace(number)]
+            take(engine, record(number, names, at=NOW + turn * 60_000))
+        assert number - begun > 300
+        found = len(ids(close(engine, waited_ms=1_000)))
+        seen = [engine.full]
+        found += len(ids(close(engine, waited_ms=12_000)))
+        assert (found, engine.open_spans) == (number - begun, 0)
+        assert [*seen, engine.full] == [True, False]
+        assert len(engine._strings.words) < 300_000
+
+
 def test_strings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender with endless new names: what open spans use is kept, all else is forgotten, and paths stay right."""
     monkeypatch.setattr(engine_module, "_STRINGS_KEPT", 1_200)
