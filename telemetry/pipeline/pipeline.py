@@ -299,22 +299,23 @@ class Pipeline(Loop):
         return {b.partition for b in self._polled} | {p for p, waiting in self._lags.items() if waiting}
 
     def _take(self) -> None:
-        """Decode what was polled."""
+        """Decode what was polled, of all partitions at once: numpy's price for a statement is paid once."""
         polled, self._polled, self._polled_bytes = self._polled, [], 0
-        for batch in polled:
-            try:
-                self._rejected += self._engine.ingest([batch])
-            except MemoryError:
-                raise
-            except Exception:  # noqa: BLE001 - whatever it is, it must not come again for ever
-                self._take_singly(batch)
+        if not polled:
+            return
+        try:
+            self._rejected += self._engine.ingest(polled)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it must not come again for ever
+            self._take_singly(polled)
 
-    def _take_singly(self, batch: RecordBatch) -> None:
+    def _take_singly(self, batches: Sequence[RecordBatch]) -> None:
         """Records among which is one that the engine was not made for: it is put aside like any bad one, the rest goes on.
 
         What the engine had taken of them before comes again, and is folded as copies are.
         """
-        for record in batch.records():
+        for record in (record for batch in batches for record in batch.records()):
             try:
                 self._rejected += self._engine.ingest(batches_of([record]))
             except MemoryError:
