@@ -107,6 +107,8 @@ def sync(
     resolution_seconds: int,
     now: float,
     settle_seconds: float = SETTLE_SECONDS,
+    *,
+    add_only: bool = False,
 ) -> SyncReport:
     """Make the views be those of ``slos``: create, replace, drop, backfill. Changes nothing if nothing is to do.
 
@@ -116,6 +118,7 @@ def sync(
         resolution_seconds: width of the buckets; another width than before replaces every view.
         now: seconds since the epoch, on (nearly) the clock that fills ``request_paths.stored``.
         settle_seconds: see the module's text.
+        add_only: only SLOs that have no view at all get one: what else is there may be another watcher's, with other files.
 
     Raises:
         StoreError: ClickHouse refused a statement.
@@ -126,10 +129,10 @@ def sync(
     dropped = []
     good = [v for v in views if wanted.get(v.slo) == v.definition and not v.abandoned(now)]
     for view in views:
-        if view not in good:
+        if view not in good and not add_only:
             store.execute(f"DROP VIEW IF EXISTS {view.name}")
             dropped.append(view.slo)
-    kept = {v.slo for v in good}
+    kept = {v.slo for v in (views if add_only else good)}
     created = [slo for slo in slos if slo.name not in kept]
     for slo in created:
         cut_ms = round((now + settle_seconds) * 1000)
@@ -137,7 +140,8 @@ def sync(
         _create(store, slo, resolution_seconds, cut_ms)
     _remember(store, len(slos))
     # Read back: with two at once, the first one's cut is the one that holds.
-    waiting = [v for v in (_views(store) if created else good) if not v.backfilled and v.slo in wanted]
+    there = _views(store) if created else good
+    waiting = [v for v in there if not v.backfilled and wanted.get(v.slo) == v.definition]
     by_name = {slo.name: slo for slo in slos}
     settled = [v for v in waiting if now >= v.cut_ms / 1000 + settle_seconds]
     ready = [v for v in settled if not store.query(_UNDRIVEN, {"cut": v.cut_ms}).scalar()]

@@ -29,6 +29,7 @@ from telemetry.store.base import Store
 _log = logging.getLogger(__name__)
 _TRIES: Final = 3
 _DELIVERIES: Final = 100
+_VIEWS_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Watcher:
         self._state = self._memory.load() if memory is None else State()
         self._record = keep_events
         self._sync_due: float | None = float("-inf") if sync_views else None
+        self._views_are_ours = self._views_settled = not sync_views
 
     def open_events(self) -> list[PageEvent]:
         """The events that opened the incidents that are open now."""
@@ -210,7 +212,7 @@ class Watcher:
     def _evaluate(self, now: float) -> list[PageEvent]:
         self._sync(now)
         state = self._memory.load()
-        seen = self._observer.observe([k.group for k in state.alerts], now, settled=self._sync_due is None)
+        seen = self._observer.observe([k.group for k in state.alerts], now, settled=self._views_settled)
         events: list[PageEvent] = []
         for _ in range(_TRIES):
             alerts, changes = self._decide_all(state, seen, now)
@@ -247,8 +249,12 @@ class Watcher:
         if self._sync_due is None or now < self._sync_due:
             return
         try:
-            report = sli_views.sync(self._store, list(self._slos.values()), self._policy.resolution_seconds, now)
-            self._sync_due = report.pending_until
+            slos, resolution = list(self._slos.values()), self._policy.resolution_seconds
+            report = sli_views.sync(self._store, slos, resolution, now, add_only=self._views_are_ours)
+            self._views_settled = report.pending_until is None
+            # A watcher with other files drops, as it starts, the views of SLOs that it does not know.
+            self._views_are_ours |= self._views_settled
+            self._sync_due = now + _VIEWS_SECONDS if report.pending_until is None else report.pending_until
         except EdgepathError as error:
             # The views of an earlier run may still count; evaluating them is better than blindness.
             _log.error("the SLO views could not be brought up to date: %s", error)

@@ -9,7 +9,7 @@ import pytest
 from alerts import slos
 from alerts.filters import parse
 from alerts.sli_reads import Group, read_windows
-from alerts.sli_views import RESUME_SECONDS, sync
+from alerts.sli_views import RESUME_SECONDS, SyncReport, sync
 from alerts.slos.model import Slo
 from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.protocol import BlockLog
@@ -211,6 +211,23 @@ def test_a_removed_slo_loses_its_view_and_coming_back_does_not_double(store: Sto
     sync(store, [make_slo()], 60, LATER + 2, SETTLE)
     sync(store, [make_slo()], 60, LATER + 60, SETTLE)
     assert counts(store) == [("fra", 18.0, 20.0, 18, 20)]
+
+
+def test_who_only_adds_leaves_the_views_of_others_alone(store: Store) -> None:
+    """While other files are rolled out: what another watcher counts is dropped by none, and no SLO is counted twice."""
+    other, changed = make_slo(name="other"), make_slo(good=parse("reached_api"))
+    append_paths(store, rows(1, 9, stored=stored(T0 - 100)))
+    for now in (T0, LATER):
+        sync(store, [other, changed], 60, now, SETTLE)
+    theirs = views(store)
+    assert sync(store, [make_slo()], 60, LATER, SETTLE, add_only=True) == SyncReport()
+    assert views(store) == theirs
+    sync(store, [other], 60, LATER, SETTLE)
+    report = sync(store, [make_slo()], 60, LATER, SETTLE, add_only=True)
+    assert (report.created, report.dropped) == (("edge-availability",), ())
+    assert sync(store, [make_slo()], 60, LATER + 60, SETTLE, add_only=True).backfilled == ("edge-availability",)
+    assert sum(total for _, _, total, _, _ in counts(store)) == 10
+    assert len(views(store)) == 2
 
 
 def test_a_block_sent_again_is_not_counted_again(store: Store) -> None:

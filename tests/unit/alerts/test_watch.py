@@ -283,3 +283,28 @@ def test_the_demo_survives_failed_paths_that_close_late(lag: float, phase: float
     assert [e.kind for e in events] == ["trigger", "resolve"]
     assert events[0].at - start <= 30
     assert events[1].at - stop <= 25
+
+
+def test_a_view_that_another_watcher_dropped_comes_back(store: Store) -> None:
+    """One with older files that starts while newer ones are rolled out drops the views that it does not know."""
+
+    def views() -> int:
+        return int(
+            store.query(
+                "SELECT count() FROM system.tables WHERE engine = 'MaterializedView' AND name LIKE 'sli_1m%'"
+            ).scalar()
+        )
+
+    now = T0 - 3600.0
+    newer = Watcher(store, [make_slo(), make_slo(name="new")], DEMO)
+    for _ in range(8):
+        newer.evaluate(now)
+        now += 15
+    assert views() == 2
+    Watcher(store, [make_slo()], DEMO).evaluate(now)
+    assert views() == 1
+    for _ in range(5):
+        newer.evaluate(now)
+        now += 15
+    assert views() == 2
+    newer.close()
