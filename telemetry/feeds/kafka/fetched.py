@@ -135,7 +135,7 @@ class FetchedPartition:
         self.records_read += sum(map(len, found))
         if not more and self._bad is None:
             self.drain()
-        return found
+        return [piece for batch in found for piece in _pieces(batch)]
 
     def _group(self) -> tuple[list[_Opened], bool]:
         """The next batches, decompressed, and whether there may be more. The position goes past those without messages."""
@@ -207,6 +207,14 @@ class FetchedPartition:
     def _broken(self, batch: RawBatch, reason: str) -> None:
         record = Record(self.topic_partition.partition, batch.base_offset, self._now_ms(), bytes(batch.raw))
         self._bad = BadBatchError(record, batch.next_offset, reason, batch.codec, batch.checksum)
+
+
+def _pieces(batch: RecordBatch) -> Iterator[RecordBatch]:
+    """A batch that grew large as it was decompressed, cut: kafka-python counts what it is given, and stops at its most."""
+    rest: RecordBatch | None = batch
+    while rest is not None:
+        piece, rest = rest.cut(GROUP_BYTES) if rest.size > 2 * GROUP_BYTES else (rest, None)
+        yield piece
 
 
 class _Kind(Enum):

@@ -287,6 +287,19 @@ def test_snappy_without_java_s_framing() -> None:
     assert decompress(2, snappy_encode(b"x" * 1000, xerial_compatible=False)) == b"x" * 1000
 
 
+def test_what_grew_large_counts_for_as_much_as_it_is() -> None:
+    """Of 40 MB in one small batch kafka-python is told nine parts, so that it takes no more of the kind at once."""
+    values = [bytes([number]) * 1_000_000 for number in range(40)]
+    part = partition(small(7, *values, codec=4))
+    found = part.take()
+    assert [batch.size for batch in found] == [4_000_000] * 8 + [8_000_000]
+    assert [value for batch in found for value in batch.values] == values
+    assert [offset for batch in found for offset in batch.offsets] == list(range(7, 47))
+    assert (part.next_fetch_offset, part.records_read, bool(part)) == (47, 40, False)
+    (whole,) = partition(small(0, *values[:8])).take()
+    assert whole.size == 8_000_000
+
+
 def test_a_batch_is_cut_by_bytes_and_by_offset() -> None:
     """At least one record, else no more than asked for."""
     (batch,) = taken(partition(small(7, b"aaaa", b"bb", b"c", b"")))
