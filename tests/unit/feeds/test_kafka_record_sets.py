@@ -295,7 +295,7 @@ def test_what_grew_large_counts_for_as_much_as_it_is() -> None:
     assert [batch.size for batch in found] == [4_000_000] * 8 + [8_000_000]
     assert [value for batch in found for value in batch.values] == values
     assert [offset for batch in found for offset in batch.offsets] == list(range(7, 47))
-    assert (part.next_fetch_offset, part.records_read, bool(part)) == (47, 40, False)
+    assert (part.next_fetch_offset, part.records_read, part.take()) == (47, 40, [])
     (whole,) = partition(small(0, *values[:8])).take()
     assert whole.size == 8_000_000
 
