@@ -2,23 +2,13 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from telemetry.store.embedded import EmbeddedStore
 from tests.support.otlp_messages import message_of
-from tests.unit.pipeline.test_pipeline import NOW, Rig, trace
-
-
-@pytest.fixture
-def rig(embedded_store: EmbeddedStore) -> Iterator[Rig]:
-    """A started pipeline on an empty store."""
-    rig = Rig(embedded_store)
-    yield rig
-    rig.stop()
+from tests.unit.pipeline.pipeline_rig import NOW, Rig, trace
 
 
 @pytest.mark.parametrize("year", [1970, 1990, 2090, 2200])
