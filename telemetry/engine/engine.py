@@ -1,49 +1,27 @@
 """The engine: batches of records in, blocks out. No I/O but what is asked of the past; time is passed in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from telemetry.blocklog.model import Block
+from telemetry.engine.counters import Counters
 from telemetry.engine.decode import Decoder
 from telemetry.engine.emitted import Emitted
+from telemetry.engine.late import Joined, LateSpans, both
 from telemetry.engine.open_traces import Closed, Late, OpenTraces
 from telemetry.engine.past import Past, Remembered
-from telemetry.engine.restate import restate
 from telemetry.engine.rows import arrow_file, path_rows, with_place
 from telemetry.engine.settings import EngineSettings
 from telemetry.engine.spans import STRING_FIELDS
 from telemetry.engine.split import SplitTraces
 from telemetry.engine.strings import Strings
 from telemetry.feeds.base import Record, RecordBatch
-from telemetry.store.tables import CORRECTIONS, LATE_SPANS, REQUEST_PATHS
+from telemetry.store.tables import REQUEST_PATHS
 
 _STRINGS_KEPT = 200_000
-_ASKED = 5_000
-"""How many traces are looked up in the past at once."""
-_CLOCKS_MS = 10_000
-"""So far senders' clocks may be wrong."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What went through since the start."""
-
-    records: int = 0
-    bytes: int = 0
-    spans: int = 0
-    invalid_spans: int = 0
-    rejected_records: int = 0
-    replayed_spans: int = 0
-    duplicate_spans: int = 0
-    late_spans: int = 0
-    paths: int = 0
-    complete_paths: int = 0
-    restated_paths: int = 0
-    kept_late_spans: int = 0
-    split_traces: int = 0
+_ANY = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +52,43 @@ class _Partition:
     next_block: int
     clock_ms: int = 0
     replayed: int = 0
-    held: tuple[Closed | None, Late | None] | None = None  # what was taken out, while the past does not answer
+    # What was taken out, while the past does not answer, or while there is no room for it in a block.
+    held: tuple[Closed | None, Late | None] | None = None
+
+    @property
+    def held_spans(self) -> int:
+        return sum(len(part.spans) for part in self.held or () if part is not None)
+
+    @property
+    def resume_offset(self) -> int:
+        """Where a restart would have to begin."""
+        waiting = [int(part.spans["offset"].min()) for part in self.held or () if part is not None]
+        return min([self.open.resume_offset(), *waiting])
 
 
 class Engine:
     """Assembles request paths from the records of several partitions. Used by one thread."""
 
-    def __init__(self, settings: EngineSettings, *, topic: str, past: Past) -> None:
+    def __init__(self, settings: EngineSettings, *, topic: str, past: Past, counters: Counters | None = None) -> None:
         """Assemble with ``settings``.
 
         Args:
             settings: when traces close, and limits.
             topic: where the records come from; stands in every row.
             past: what was emitted before.
+            counters: what an engine before this one has counted, to go on with.
         """
         self._settings = settings
         self._strings = Strings(settings.tiers)
         self._most_strings = _STRINGS_KEPT
-        self._few_spans = settings.max_open_spans  # when so few wait, strings that are too large are sorted out
+        self._few_spans = _ANY  # when no more wait, strings that are too large are sorted out
         self._decoder = Decoder(self._strings)
         self._emitted = Emitted(settings.remember_ms, settings.max_remembered)
         self._split = SplitTraces()
         self._partitions: dict[int, _Partition] = {}
         self._topic = topic
-        self._past = past
-        self.counters = Counters()
+        self.counters = counters or Counters()
+        self._late = LateSpans(past, self._emitted, self._strings, settings, self.counters)
 
     def assign(
         self,
@@ -139,7 +129,7 @@ class Engine:
     @property
     def open_spans(self) -> int:
         """How many spans wait for their traces to close."""
-        return sum(len(p.open) for p in tuple(self._partitions.values()))
+        return sum(len(p.open) + p.held_spans for p in tuple(self._partitions.values()))
 
     @property
     def open_traces(self) -> int:
@@ -149,8 +139,8 @@ class Engine:
     @property
     def full(self) -> bool:
         """Whether no more records should be taken in now."""
-        s = self._settings
-        return self.open_spans >= s.max_open_spans or self._strings.memory >= s.max_string_bytes
+        waiting = sum(p.open.memory for p in self._partitions.values())
+        return waiting + self._strings.memory >= self._settings.max_open_bytes
 
     def split_example(self) -> str:
         """The id of a trace that came from two partitions; empty if there was none."""
@@ -212,31 +202,34 @@ class Engine:
         opened = state.open
         if state.held is None:
             state.held = opened.close(
-                now_ms, self._strings, block=state.next_block, landed=landed, everything=everything
+                now_ms,
+                self._strings,
+                block=state.next_block,
+                landed=landed,
+                everything=everything,
+                tight=sum(p.open.room for p in self._partitions.values()) > 5 * self._settings.max_open_bytes // 4,
             )
         closed, late = state.held
-        tables: list[Any] = []
-        feeds: set[str] = set()
-        paths = 0
         if closed is not None and self._emitted.forgotten_before(partition):
-            closed, more = self._look_up(partition, closed)
-            late = more if late is None else late if more is None else _joined(late, more)
+            closed, more = self._late.told_apart(partition, closed)
+            late = both(late, more)
+        made = Joined()
         if late is not None:
-            paths += self._restate(partition, late, state.next_block, now_ms, tables, feeds)
-        state.held = None
+            made = self._late.joined(partition, late, state.next_block, now_ms)
+        state.held = (None, made.rest) if made.rest is not None else None
         if closed is not None:
-            tables.append(path_rows(closed, self._strings, self._settings))
-            feeds.add(REQUEST_PATHS)
-            paths += len(closed.paths)
+            made.rows.append(path_rows(closed, self._strings, self._settings))
+            made.feeds.add(REQUEST_PATHS)
+            made.paths += len(closed.paths)
             found = closed.paths.paths
             self.counters.paths += len(found)
             self.counters.complete_paths += int((found["gaps"] == 0).sum())
             self.counters.duplicate_spans += len(closed.spans) - int(found["spans"].sum())
         block = None
-        if tables:
+        if made.rows:
             rows = [
                 with_place(t, topic=self._topic, partition=partition, block=state.next_block, writer=state.writer)
-                for t in tables
+                for t in made.rows
             ]
             block = Block(
                 partition=partition,
@@ -245,81 +238,18 @@ class Engine:
                 columns=tuple(rows[0].column_names),
                 arrow=arrow_file(rows),
                 rows=sum(t.num_rows for t in rows),
-                feeds=frozenset(feeds),
+                feeds=frozenset(made.feeds),
             )
             state.next_block += 1
-        large = closed is not None and len(closed.spans) >= self._settings.block_spans // 2
-        batch = Batch(partition, block, opened.resume_offset(), paths, state.clock_ms, large)
+        large = made.rest is not None or (closed is not None and closed.large)
+        batch = Batch(partition, block, state.resume_offset, made.paths, state.clock_ms, large)
         self._bound_strings()
         return batch
 
-    def _restate(self, partition: int, late: Late, block: int, now_ms: int, tables: list[Any], feeds: set[str]) -> int:
-        """Add the rows that late spans lead to; how many paths are restated."""
-        ids = [int(high).to_bytes(8) + int(low).to_bytes(8) for high, low in late.traces.tolist()]
-        blocks = dict(zip(ids, late.blocks.tolist(), strict=True))
-        unknown = [i for i, where in blocks.items() if not where]
-        if unknown:
-            blocks |= {i: where for i, (_, where) in self._past.find(partition, unknown).items()}
-        originals = self._past.originals(partition, {i: where for i, where in blocks.items() if where})
-        found = restate(late, originals, self._strings, self._settings)
-        self._emitted.add(
-            partition,
-            found.traces[:, 0],
-            found.traces[:, 1],
-            found.last_offset,
-            np.where(found.again, block, found.blocks),
-            now_ms,
-        )
-        tables += found.rows
-        if found.late:
-            feeds.add(LATE_SPANS)
-        if found.restated:
-            feeds |= {REQUEST_PATHS, CORRECTIONS}
-        c = self.counters
-        c.late_spans += found.late
-        c.duplicate_spans += found.duplicates
-        c.restated_paths += found.restated
-        c.kept_late_spans += found.kept
-        return found.restated
-
-    def _look_up(self, partition: int, closed: Closed) -> tuple[Closed | None, Late | None]:
-        """Tell apart what closed for the first time from late spans of traces that are no longer remembered.
-
-        Only what is incomplete and old when it arrives can be such a remainder; the past is asked about those. How old it is
-        says the sender's clock, so what comes out of the future may be old as well.
-        """
-        found = closed.paths.paths
-        ended_ms = (found["start"] + found["total"]) // 1_000_000
-        old = ended_ms < self._emitted.forgotten_before(partition) * 1000 + _CLOCKS_MS
-        old |= ended_ms > found["arrived_ms"] + _CLOCKS_MS
-        doubtful = np.flatnonzero(old & (found["gaps"] > 0))[:_ASKED]
-        if not len(doubtful):
-            return closed, None
-        ids = [
-            int(high).to_bytes(8) + int(low).to_bytes(8)
-            for high, low in zip(found["trace_high"][doubtful], found["trace_low"][doubtful], strict=True)
-        ]
-        known = self._past.find(partition, ids)
-        if not known:
-            return closed, None
-        again = np.zeros(len(found), dtype=np.bool_)
-        again[[number for number, i in zip(doubtful, ids, strict=True) if i in known]] = True
-        sizes = np.diff(closed.ends, prepend=0)
-        which = np.repeat(again, sizes)
-        traces = np.stack((found["trace_high"][again], found["trace_low"][again]), axis=1)
-        blocks = np.array([known[i][1] for i in ids if i in known], dtype=np.int64)
-        floors = np.repeat(np.array([known[i][0] for i in ids if i in known], dtype=np.int64), sizes[again])
-        late = _after(Late(traces, blocks, closed.spans[which], np.cumsum(sizes[again])), floors)
-        if again.all():
-            return None, late
-        first = Closed(
-            closed.paths.only(~again), closed.spans[~which], np.cumsum(sizes[~again]), closed.overdue[~again]
-        )
-        return first, late
-
     def _bound_strings(self) -> None:
         """Forget strings that no open span uses: senders with endless new names must not fill the memory."""
-        large = self._strings.memory >= self._settings.max_string_bytes and self.open_spans <= self._few_spans
+        most = self._settings.max_open_bytes // 2
+        large = self._strings.memory >= most and self.open_spans <= self._few_spans
         many = len(self._strings) >= self._most_strings
         if not (large or many) or any(p.held is not None for p in self._partitions.values()):
             return
@@ -332,28 +262,4 @@ class Engine:
         self._decoder.forget()
         # Where all of them are in use there is nothing to gain until there are many others, or fewer spans that use them.
         self._most_strings = max(_STRINGS_KEPT, 2 * len(self._strings) - self._strings.fixed)
-        large = 2 * self._strings.memory >= self._settings.max_string_bytes
-        self._few_spans = 3 * self.open_spans // 4 if large else self._settings.max_open_spans
-
-
-def _after(late: Late, floors: Any) -> Late:
-    """Only the spans whose record had not contributed yet."""
-    fresh = late.spans["offset"] > floors
-    counts = np.add.reduceat(fresh.astype(np.int64), np.concatenate(([0], late.ends[:-1])))
-    there = counts > 0
-    return replace(
-        late,
-        traces=late.traces[there],
-        blocks=late.blocks[there],
-        spans=late.spans[fresh],
-        ends=np.cumsum(counts[there]),
-    )
-
-
-def _joined(one: Late, other: Late) -> Late:
-    return Late(
-        np.concatenate((one.traces, other.traces)),
-        np.concatenate((one.blocks, other.blocks)),
-        np.concatenate((one.spans, other.spans)),
-        np.concatenate((one.ends, other.ends + len(one.spans))),
-    )
+        self._few_spans = 3 * self.open_spans // 4 if 2 * self._strings.memory >= most else _ANY

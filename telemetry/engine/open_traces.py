@@ -9,11 +9,14 @@ from telemetry.engine import trace_table as tables
 from telemetry.engine.emitted import Emitted
 from telemetry.engine.paths import Paths, assemble
 from telemetry.engine.settings import EngineSettings
+from telemetry.engine.span_data import Bytes, pack
 from telemetry.engine.spans import SPAN, SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.engine.tree import Places
 
 _SMALLEST = 1 << 10
+_LARGE = 1 << 18
+"""Places from which on arrays grow by a quarter: what is doubled may be half empty."""
 _ROOMY = 30
 """Closes after which arrays that are much too large shrink; there is about one a second."""
 
@@ -27,12 +30,26 @@ class Closed:
         spans: their spans, one trace after the other.
         ends: where each trace's spans end.
         overdue: which had to close; the others were settled.
+        packed: the same spans as they are kept beside the paths (:mod:`telemetry.engine.span_data`).
+        packed_ends: where each trace's bytes end.
+        large: whether they are about as many as are looked at for one block, so that more may be due.
     """
 
     paths: Paths
     spans: SpanArray
     ends: Places
     overdue: NDArray[np.bool_]
+    packed: Bytes
+    packed_ends: Places
+    large: bool = False
+
+    def only(self, wanted: NDArray[np.bool_], strings: Strings) -> "Closed":
+        """Those that are ``wanted``."""
+        sizes = np.diff(self.ends, prepend=0)
+        spans, ends = self.spans[np.repeat(wanted, sizes)], np.cumsum(sizes[wanted])
+        return Closed(
+            self.paths.only(wanted), spans, ends, self.overdue[wanted], *pack(spans, ends, strings), self.large
+        )
 
 
 @dataclass(slots=True)
@@ -50,6 +67,13 @@ class Late:
     blocks: Places
     spans: SpanArray
     ends: Places
+
+    def part(self, begin: int, end: int) -> "Late":
+        """Those from one number to another."""
+        first = int(self.ends[begin - 1]) if begin else 0
+        ends = self.ends[begin:end]
+        spans = self.spans[first : int(ends[-1]) if len(ends) else first]
+        return Late(self.traces[begin:end], self.blocks[begin:end], spans, ends - first)
 
 
 class OpenTraces:
@@ -74,6 +98,16 @@ class OpenTraces:
     def traces(self) -> int:
         """How many traces are open."""
         return int(self._counts[tables.TRACES])
+
+    @property
+    def memory(self) -> int:
+        """Bytes that what waits takes."""
+        return len(self) * (SPAN.itemsize + 4) + self.traces * (tables.TRACE.itemsize + 8)
+
+    @property
+    def room(self) -> int:
+        """Bytes of the arrays that it lies in."""
+        return self._arena.nbytes + self._chain.nbytes + self._traces.nbytes + self._slots.nbytes
 
     @property
     def replayed(self) -> int:
@@ -107,7 +141,7 @@ class OpenTraces:
         )
 
     def close(
-        self, now_ms: int, strings: Strings, *, block: int, landed: int, everything: bool = False
+        self, now_ms: int, strings: Strings, *, block: int, landed: int, everything: bool = False, tight: bool = False
     ) -> tuple[Closed | None, Late | None]:
         """Take out the traces that close at ``now_ms``.
 
@@ -117,8 +151,9 @@ class OpenTraces:
             block: the number of the block that what closes will be in.
             landed: the last block of this partition that has landed; late spans wait until theirs has.
             everything: close all.
+            tight: room that is not used is needed elsewhere.
         """
-        self._shrink()
+        self._shrink(tight=tight)
         if not len(self):
             return None, None
         s = self._settings
@@ -157,6 +192,7 @@ class OpenTraces:
     ) -> Closed | None:
         if not len(ripe):
             return None
+        s = self._settings
         members, ends = self._members(ripe)
         paths = assemble(self._arena, members, ends, strings)
         closes = paths.paths["settled"] | overdue
@@ -169,6 +205,12 @@ class OpenTraces:
             paths = paths.only(closes)
             ripe, overdue = ripe[closes], overdue[closes]
         spans = self._copy(members)
+        packed, packed_ends = pack(spans, ends, strings, s.block_bytes)
+        cut = len(packed_ends) < len(ends)
+        if cut:  # the others stay, and close the next time
+            first = np.arange(len(ends)) < len(packed_ends)
+            paths, ripe, overdue, ends = paths.only(first), ripe[first], overdue[first], ends[first]
+            spans = spans[: ends[-1]]
         tables.take_out(self._traces, self._chain, self._slots, self._counts, ripe, self._secret)
         found = paths.paths
         self._emitted.add(
@@ -179,7 +221,8 @@ class OpenTraces:
             np.full(len(found), block, dtype=np.int64),
             now_ms,
         )
-        return Closed(paths, spans, ends, overdue)
+        large = cut or 2 * (len(spans) + tables.TRACE_COUNTS * len(ends)) >= s.block_spans
+        return Closed(paths, spans, ends, overdue, packed, packed_ends, large)
 
     def _close_late(self, ripe: Places) -> Late | None:
         if not len(ripe):
@@ -206,7 +249,7 @@ class OpenTraces:
         self._arena: SpanArray = np.empty(spans, dtype=SPAN)
         self._chain = np.empty(spans, dtype=np.int32)
         self._traces: NDArray[np.void] = np.zeros(traces, dtype=tables.TRACE)
-        self._slots = np.full(2 * traces, tables.NONE, dtype=np.int32)
+        self._slots = np.full(_slots_for(traces), tables.NONE, dtype=np.int32)
 
     def _make_room(self, coming: int) -> None:
         """Room for so many more spans, each perhaps of a trace of its own."""
@@ -219,13 +262,16 @@ class OpenTraces:
         if traces > len(self._traces):
             size = _at_least(traces, len(self._traces))
             self._traces.resize(size, refcheck=False)
-            self._slots = np.full(2 * size, tables.NONE, dtype=np.int32)
-            tables.find_slots(self._traces, self._counts[tables.USED_TRACES], self._slots, self._secret)
+            if len(self._slots) < (slots := _slots_for(size)):
+                self._slots = np.full(slots, tables.NONE, dtype=np.int32)
+                tables.find_slots(self._traces, self._counts[tables.USED_TRACES], self._slots, self._secret)
 
-    def _shrink(self) -> None:
-        """Give memory back some time after a flood, for another may follow at once."""
+    def _shrink(self, *, tight: bool) -> None:
+        """Give memory back some time after a flood, for another may follow at once; if memory is tight, at once."""
         spans, traces = len(self._arena), len(self._traces)
-        if max(spans, traces) > 8 * _SMALLEST and 8 * len(self) < spans and 8 * self.traces < traces:
+        if tight and 2 * len(self) < spans and 2 * self.traces < traces and max(spans, traces) > 8 * _SMALLEST:
+            self._move(max(len(self), _SMALLEST), max(self.traces, _SMALLEST))
+        elif max(spans, traces) > 8 * _SMALLEST and 8 * len(self) < spans and 8 * self.traces < traces:
             self._roomy += 1
         else:
             self._roomy = 0
@@ -243,5 +289,10 @@ class OpenTraces:
 
 def _at_least(wanted: int, size: int) -> int:
     while size < wanted:
-        size *= 2
+        size += size if size < _LARGE else size // 4
     return size
+
+
+def _slots_for(traces: int) -> int:
+    """A power of two, of which no more than half are taken."""
+    return 1 << (2 * traces - 1).bit_length()

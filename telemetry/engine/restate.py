@@ -11,7 +11,7 @@ from telemetry.engine.open_traces import Closed, Late
 from telemetry.engine.paths import assemble
 from telemetry.engine.rows import ROW_TYPES, late_rows, path_rows
 from telemetry.engine.settings import EngineSettings
-from telemetry.engine.span_data import unpack
+from telemetry.engine.span_data import pack, unpack
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.strings import Strings
 
@@ -74,7 +74,7 @@ def restate(late: Late, originals: Any, strings: Strings, settings: EngineSettin
         spans = np.concatenate(parts)
         ends = np.cumsum([len(a) + len(b) for a, b in zip(parts[::2], parts[1::2], strict=True)], dtype=np.int64)
         paths = assemble(spans, np.arange(len(spans)), ends, strings)
-        closed = Closed(paths, spans, ends, np.ones(len(ends), dtype=np.bool_))
+        closed = Closed(paths, spans, ends, np.ones(len(ends), dtype=np.bool_), *pack(spans, ends, strings))
         versions = np.array([version[place] + 1 for place in taken])
         rows += [taken_back(originals.take(taken)), path_rows(closed, strings, settings, versions)]
     present = [n for n, some in enumerate(pieces) if len(some)]

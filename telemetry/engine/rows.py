@@ -12,7 +12,6 @@ from telemetry.engine.columns import columns_of
 from telemetry.engine.open_traces import Closed
 from telemetry.engine.paths import HOP, PATH, Paths
 from telemetry.engine.settings import EngineSettings
-from telemetry.engine.span_data import pack
 from telemetry.engine.spans import SpanArray
 from telemetry.engine.strings import Strings
 from telemetry.store.base import ArrowFile
@@ -87,7 +86,6 @@ def path_rows(closed: Closed, strings: Strings, settings: EngineSettings, versio
     texts = _Texts(strings)
     begin = pa.array(np.append(paths["first_hop"], len(found.hops)).astype(np.int32))
     gap_begin = pa.array(np.append(paths["first_gap"], len(found.gaps)).astype(np.int32))
-    packed, ends = pack(closed.spans, closed.ends, strings)
     count = len(found.paths)
 
     def listed(values: Any) -> Any:
@@ -132,7 +130,7 @@ def path_rows(closed: Closed, strings: Strings, settings: EngineSettings, versio
         _numbers(paths["last_offset"], np.uint64),
         pa.array(np.ones(count, dtype=np.int8)),
         _numbers(versions if versions is not None else np.ones(count), np.uint32),
-        _binary(packed, ends),
+        _binary(closed.packed, closed.packed_ends),
         pa.array(np.zeros(count, dtype=np.uint64)),
         pa.array(np.zeros(count, dtype=np.uint8)),
     ]
@@ -153,18 +151,20 @@ def late_rows(spans: SpanArray, strings: Strings) -> Any:
     for name in ("span_id", "tier", "component", "pop", "status", "flags", "error"):
         hops[name] = spans[name]
     hops["failed"] = spans["bad"]
+    nothing = np.zeros(count, dtype=np.int64)
     one = Closed(
         Paths(paths, hops, np.zeros(0, dtype=np.int32)),
         spans[:0],
-        np.zeros(count, dtype=np.int64),
+        nothing,
         np.zeros(count, dtype=np.bool_),
+        np.zeros(0, dtype=np.uint8),
+        nothing,
     )
     rows = path_rows(one, strings, EngineSettings(past_ms=1 << 50, future_ms=1 << 50))
     for name, values in (
         ("kind", _constant(KIND_LATE, count)),
         ("parent_id", pa.array(spans["parent_id"])),
         ("span_kind", _numbers(spans["kind"] & 0xFF, np.uint8)),
-        ("span_data", _binary(np.zeros(0, dtype=np.uint8), np.zeros(count, dtype=np.int64))),
     ):
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, ROW_TYPES.field(place), values)

@@ -38,8 +38,10 @@ _HAS_CLIENT: Final = 8
 _SIDE_CALL: Final = 16
 
 
-def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Places]:
+def pack(spans: SpanArray, ends: Places, strings: Strings, most_bytes: int = 1 << 62) -> tuple[Bytes, Places]:
     """Pack several traces; all their bytes, and where each one's end.
+
+    Of no more traces, but one at least, than come to about ``most_bytes``: there are as many ends.
 
     Args:
         spans: the spans, one trace after the other.
@@ -54,9 +56,12 @@ def pack(spans: SpanArray, ends: Places, strings: Strings) -> tuple[Bytes, Place
     seen = np.full(len(strings), -1, dtype=np.int64)
     words = strings.words, strings.begins, strings.sizes
     done = 0
-    while (done := _pack(spans, ends, fields, *words, numbers, seen, out, bounds, done)) < len(ends):
+    while True:
+        done = _pack(spans, ends, fields, *words, numbers, seen, out, bounds, done, most_bytes)
+        size = int(bounds[done - 1]) if done else 0
+        if done == len(ends) or size >= most_bytes:
+            return out[:size], bounds[:done]
         out = np.concatenate((out, np.empty_like(out)))
-    return out[: bounds[-1] if len(bounds) else 0], bounds
 
 
 def unpack(packed: Sequence[bytes], ids: NDArray[np.uint64], strings: Strings) -> tuple[SpanArray, Places]:
@@ -186,11 +191,14 @@ def _pack(
     out: Bytes,
     bounds: Places,
     first: Int,
+    most_bytes: Int,
 ) -> Int:
     """Pack traces from the ``first`` on, as many as there is room for; the first one that is not packed."""
     begin = ends[first - 1] if first > 0 else 0
     at = bounds[first - 1] if first > 0 else 0
     for trace in range(first, len(ends)):
+        if at >= most_bytes:
+            return trace
         end = ends[trace]
         if not 0 < end - begin <= MOST_SPANS:
             bounds[trace] = at

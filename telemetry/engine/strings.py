@@ -24,6 +24,8 @@ _STATUSES: Final = 1000
 _EACH: Final = 200
 """Bytes that a string takes besides its own, which are there twice."""
 _LEAST_WORDS: Final = 1 << 16
+_LARGE: Final = 1 << 24
+"""Bytes from which on they grow by a quarter: what is doubled may be half empty."""
 
 
 class Strings:
@@ -54,14 +56,15 @@ class Strings:
         self.error = self.code("error")
         self.status_code = self.codes("" if status == 0 else str(status) for status in range(_STATUSES))
         self.fixed = len(self._texts)
+        self._fixed_end = self._end
 
     def __len__(self) -> int:
         return len(self._texts)
 
     @property
     def memory(self) -> int:
-        """About how much memory they take."""
-        return 2 * self._end + _EACH * len(self)
+        """About how many bytes those take that are not fixed."""
+        return 2 * (self._end - self._fixed_end) + _EACH * (len(self) - self.fixed)
 
     @property
     def _end(self) -> int:
@@ -85,8 +88,9 @@ class Strings:
 
     def _write(self, code: int, word: bytes) -> None:
         begin = int(self.begins[code - 1] + self.sizes[code - 1])
-        while begin + len(word) > len(self.words):
-            self.words = _doubled(self.words)
+        while begin + len(word) > (size := len(self.words)):
+            # In place: the system moves large arrays without copying them. Nobody holds on to a view of them.
+            self.words.resize(size + (size if size < _LARGE else size // 4), refcheck=False)
         self.words[begin : begin + len(word)] = np.frombuffer(word, dtype=np.uint8)
         self.begins[code], self.sizes[code] = begin, len(word)
 

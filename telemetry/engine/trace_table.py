@@ -44,6 +44,8 @@ FREE_TRACE: Final = 5
 LATE: Final = 6  # live traces that were emitted before
 REPLAYED: Final = 7  # spans dropped since the start: their record had contributed to an emitted path
 COUNTS: Final = 8
+TRACE_COUNTS: Final = 4
+"""As how many spans a trace counts besides its own: so much the row of its path takes."""
 
 
 @inlined
@@ -161,7 +163,7 @@ def ripe_traces(
 ) -> Int:
     """Find the traces that may close: how many; their places and whether they must close.
 
-    No more than have about ``at_once`` spans: the others are found the next time.
+    No more than count about as ``at_once`` spans: the others are found the next time.
 
     A trace must close that was quiet for long, or is too old or too large; one that was quiet for a little may, if it has
     spans that were not looked at yet. One that was emitted before must, after the little, and when its block has landed.
@@ -190,7 +192,7 @@ def ripe_traces(
             ripe[found] = at
             overdue[found] = must
             found += 1
-            total += trace["count"]
+            total += trace["count"] + TRACE_COUNTS
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from telemetry.blocklog.logs import PATHS
 from telemetry.blocklog.protocol import BlockLog
 from telemetry.blocklog.sql import SqlLogTables
+from telemetry.engine.counters import Counters
 from telemetry.engine.engine import Batch, Engine
 from telemetry.errors import EdgepathError, UnavailableError
 from telemetry.feeds.base import Feed, Record, RecordBatch, batches_of
@@ -241,14 +242,13 @@ class Pipeline(Loop):
                 self._drained_at = 0  # it may have old records
                 self._landed_block[partition] = lease.next_number - 1
 
-    def _new_engine(self) -> Engine:
-        return Engine(self._settings.engine, topic=self._topic, past=self._past)
+    def _new_engine(self, counters: Counters | None = None) -> Engine:
+        return Engine(self._settings.engine, topic=self._topic, past=self._past, counters=counters)
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
         # Nor is anything kept that partitions share: only what was counted.
-        counters, self._engine = self._engine.counters, self._new_engine()
-        self._engine.counters = counters
+        self._engine = self._new_engine(self._engine.counters)
 
     def _forget(self, partition: int) -> None:
         self._engine.forget(partition)

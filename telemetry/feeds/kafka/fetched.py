@@ -115,7 +115,7 @@ class FetchedPartition:
             self.on_drain(self)
 
     def take(self, n: int | None = None) -> list[RecordBatch]:  # noqa: ARG002 - as many records as a group has
-        """The next records; none at the end, or where there are none.
+        """The next records; none at the end, or where there are none. Some batches may be empty.
 
         Raises:
             BadBatchError: what comes next cannot be decoded. It is fetched again if nobody moves the position.
@@ -210,11 +210,16 @@ class FetchedPartition:
 
 
 def _pieces(batch: RecordBatch) -> Iterator[RecordBatch]:
-    """A batch that grew large as it was decompressed, cut: kafka-python counts what it is given, and stops at its most."""
+    """A batch that grew large as it was decompressed, cut: kafka-python counts what it is given, and stops at its most.
+
+    Empty ones among them are there to be counted alone.
+    """
     rest: RecordBatch | None = batch
     while rest is not None:
         piece, rest = rest.cut(GROUP_BYTES) if rest.size > 2 * GROUP_BYTES else (rest, None)
         yield piece
+        for _ in range(piece.size // GROUP_BYTES - 1):  # one large message: it counts for as many
+            yield piece.since(piece.next_offset)
 
 
 class _Kind(Enum):

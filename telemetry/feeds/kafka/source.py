@@ -333,7 +333,7 @@ class KafkaFeed:
             self._notice_eviction()
         for found in fetched.values():
             if self._by_batches:
-                self._buffer.extend(found)
+                self._buffer.extend(filter(len, found))
             else:
                 self._buffer.extend(batches_of([self._record(message) for message in found]))
                 self._sample(found[0].partition, partial(_keys, found[:_SAMPLE_KEYS]))

@@ -17,6 +17,7 @@ MODULES = (
     "engine/test_decode_bad_messages.py",
     "engine/test_emitted.py",
     "engine/test_engine.py",
+    "engine/test_memory_bounds.py",
     "engine/test_hashing.py",
     "engine/test_metrics.py",
     "engine/test_open_traces.py",

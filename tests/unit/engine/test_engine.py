@@ -1,126 +1,27 @@
-"""Records in, blocks out: numbers, tokens, offsets, counters, several partitions, bounded strings."""
+"""Records in, blocks out: numbers, tokens, offsets, counters, several partitions."""
 
 import dataclasses
 import io
-import time
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from numpy.typing import NDArray
 
-from telemetry.blocklog.model import Block
 from telemetry.domain.paths import assemble
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
-from telemetry.engine import engine as engine_module
-from telemetry.engine.engine import Batch, Engine
-from telemetry.engine.past import Past, Remembered
-from telemetry.engine.rows import ROW_TYPES
-from telemetry.engine.settings import EngineSettings
-from telemetry.engine.strings import Codes, Strings
+from telemetry.engine.engine import Engine
+from telemetry.engine.past import Remembered
 from telemetry.errors import UnavailableError
-from telemetry.feeds.base import Record, batches_of
+from telemetry.feeds.base import Record
 from tests.support.compare import row_of
-from tests.support.otlp_messages import message_of
-from tests.support.trace_builder import healthy
-
-NOW = time.time_ns() // 1_000_000 - 3_600_000
-"""An hour ago: the tables forget what is old."""
-
-
-class Nothing:
-    """A past in which nothing was emitted."""
-
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002 - as Past
-        """None of them."""
-        return {}
-
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - as Past
-        """None of them."""
-        return ROW_TYPES.empty_table()
-
-
-class Kept(Nothing):
-    """A past that has what the engine's blocks held; may be away."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-        self.away = False
-
-    def keep(self, batch: Batch) -> None:
-        """The block has landed."""
-        if batch.block is not None:
-            self.rows += table(batch.block).to_pylist()
-
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002 - as Past
-        """As ``Past.find``."""
-        self._reach()
-        return {r["trace_id"]: (r["last_offset"], r["block"]) for r in self.rows if r["trace_id"] in traces}
-
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - as Past
-        """As ``Past.originals``."""
-        self._reach()
-        newest = {r["trace_id"]: r for r in self.rows if r["kind"] == "path" and r["sign"] == 1}
-        wanted = [newest[trace] for trace in blocks if trace in newest]
-        assert all(r["block"] == blocks[r["trace_id"]] for r in wanted)
-        return pa.Table.from_pylist([{n: r[n] for n in ROW_TYPES.names} for r in wanted], schema=ROW_TYPES)
-
-    def _reach(self) -> None:
-        if self.away:
-            raise UnavailableError("the past is away")
-
-
-def new_engine(past: Past | None = None, **settings: int) -> Engine:
-    """An engine with partition 0 assigned from offset 0 on."""
-    engine = Engine(EngineSettings(**settings), topic="otlp_spans", past=past or Nothing())  # type: ignore[arg-type]
-    engine.assign(0, writer="me", next_offset=0, next_block=1)
-    return engine
+from tests.support.engine_rig import NOW, Kept, close, ids, new_engine, record, rows, take, trace
 
 
 @pytest.fixture
 def engine() -> Engine:
     """The same, without a past."""
     return new_engine()
-
-
-def trace(number: int, last: int = 8) -> list[Span]:
-    """The first spans of a healthy trace; all eight make it complete."""
-    return [dataclasses.replace(s, trace_id=number.to_bytes(16)) for s in healthy().spans[:last]]
-
-
-def record(offset: int, *spans: list[Span], at: int = NOW, partition: int = 0) -> Record:
-    """A record with the spans."""
-    payload = message_of([s for some in spans for s in some]).SerializeToString()
-    return Record(partition, offset, at, payload)
-
-
-def table(block: Block) -> Any:
-    """What is in a block."""
-    return pa.ipc.open_file(io.BytesIO(block.arrow)).read_all()
-
-
-def rows(batch: Batch) -> list[dict[str, Any]]:
-    """The rows of a batch's block, if it has one."""
-    found: list[dict[str, Any]] = table(batch.block).to_pylist() if batch.block else []
-    return found
-
-
-def take(engine: Engine, *records: Record) -> list[tuple[Record, str]]:
-    """Let the engine take records in."""
-    return engine.ingest(batches_of(records))
-
-
-def close(engine: Engine, partition: int = 0, **how: Any) -> Batch:
-    """Close what is due; every block before has landed."""
-    return engine.close(partition, landed=1 << 40, **how)
-
-
-def ids(batch: Batch) -> list[int]:
-    """Numbers of the traces that a batch holds as paths."""
-    return [int.from_bytes(r["trace_id"]) for r in rows(batch) if r["kind"] == "path" and r["sign"] == 1]
 
 
 def test_a_batch_is_one_block_with_its_number_and_place(engine: Engine) -> None:
@@ -422,76 +323,3 @@ def test_counters() -> None:
         "kept_late_spans": 1,
         "split_traces": 0,
     }
-
-
-def test_full() -> None:
-    """From so many open spans on, until some traces close."""
-    engine = new_engine(max_open_spans=10)
-    take(engine, record(0, trace(1)))
-    seen = [engine.full]
-    take(engine, record(1, trace(2), at=NOW + 2_000))
-    seen.append(engine.full)
-    assert ids(close(engine)) == [1]
-    assert [*seen, engine.full] == [False, True, False]
-
-
-def test_full_of_strings() -> None:
-    """Few spans with long names: nothing more is taken in until they close; and then their names are forgotten."""
-    engine = new_engine(max_string_bytes=1_000_000)
-    number = 0
-    for turn in range(3):
-        begun = number
-        while not engine.full:
-            number += 1
-            names = [dataclasses.replace(s, route=f"/{number}/" + "ab/" * 60) for s in trace(number)]
-            take(engine, record(number, names, at=NOW + turn * 60_000))
-        assert number - begun > 300
-        found = len(ids(close(engine, waited_ms=1_000)))
-        seen = [engine.full]
-        found += len(ids(close(engine, waited_ms=12_000)))
-        assert (found, engine.open_spans) == (number - begun, 0)
-        assert [*seen, engine.full] == [True, False]
-        assert len(engine._strings.words) < 300_000
-
-
-def test_strings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender with endless new names: what open spans use is kept, all else is forgotten, and paths stay right."""
-    monkeypatch.setattr(engine_module, "_STRINGS_KEPT", 1_200)
-    engine = new_engine()
-    waiting = [dataclasses.replace(s, route="/waits") for s in trace(1, 7)]
-    take(engine, record(0, waiting))
-    for turn in range(1, 20):
-        new = [dataclasses.replace(s, component=f"{s.tier}-{turn}", route=f"/r{turn}") for s in trace(1000 + turn)]
-        names = [
-            dataclasses.replace(s, component=f"c{turn}-{n}") for n in range(20) for s in trace(2000 + 20 * turn + n)
-        ]
-        take(engine, record(turn, new, names, at=NOW + turn))
-        routes = {
-            int.from_bytes(r["trace_id"]): r["route"] for r in rows(close(engine, idle_now_ms=NOW + 5_000 + turn))
-        }
-        assert routes[1000 + turn] == f"/r{turn}"
-        assert len(engine._strings) < 1_300
-    (row,) = rows(close(engine, everything=True))
-    assert (row["route"], row["hops.component"]) == ("/waits", ["client", "edge", "balancer", "gateway"])
-
-
-def test_strings_that_are_all_in_use_are_not_sorted_out_at_every_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes a second for some hundred thousand: only when there are twice as many as were in use the last time."""
-    monkeypatch.setattr(engine_module, "_STRINGS_KEPT", 1_200)
-    kept: list[int] = []
-    keep = Strings.keep
-
-    def counted(strings: Strings, used: NDArray[Any]) -> Codes:
-        kept.append(len(used))
-        return keep(strings, used)
-
-    monkeypatch.setattr(Strings, "keep", counted)
-    engine = new_engine()
-    for turn in range(30):
-        numbers = range(turn * 100 + 1, turn * 100 + 101)
-        take(engine, record(turn, *([dataclasses.replace(trace(n)[0], component=f"c{n}")] for n in numbers)))
-        close(engine)
-    assert len(engine._strings) > 3_000
-    assert len(kept) == 4
-    assert all(after >= 2 * before - 5 for before, after in pairwise(kept))
-    assert len(ids(close(engine, everything=True))) == 3_000

@@ -121,7 +121,7 @@ def test_the_same_records_as_kafka_python_reads(
         )
         found = taken(part)
     assert (told(found), part.next_fetch_offset) == theirs(raw, wanted)
-    assert all(len(batch) and batch.size == sum(map(len, batch.values)) for batch in found)
+    assert all(batch.size == sum(map(len, batch.values)) for batch in found)
     assert part.records_read == sum(map(len, found))
     written = [[key for _, key, *_ in listed[:3]] for _, _, listed in content]
     assert all(keys in [*written, [None]] for keys in looked)

@@ -96,7 +96,7 @@ class TestStoreAway:
 
     def test_it_stops_taking_records_in(self, rig: Rig) -> None:
         """As many batches wait as may, then the engine fills up; the rest stays in the feed. Nothing grows with the outage."""
-        rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(max_open_spans=40)))
+        rig.start(settings=dataclasses.replace(SETTINGS, engine=EngineSettings(max_open_bytes=7_000)))
         rig.pass_time(1)
         rig.store.away = True
         for number in range(1, 20):
@@ -253,7 +253,7 @@ def test_a_full_engine_stops_polling(rig: Rig) -> None:
 
     Arrival time stands still while nothing is taken in; if nothing else passed, the engine would stay full for ever.
     """
-    engine = EngineSettings(max_open_spans=20, grace_ms=4_000)
+    engine = EngineSettings(max_open_bytes=3_800, grace_ms=4_000)
     rig.start(settings=dataclasses.replace(SETTINGS, engine=engine, flush_bytes=4_000))
     for number in range(1, 13):
         rig.send(trace(number, 7))
