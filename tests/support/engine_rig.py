@@ -41,6 +41,7 @@ class Kept(Nothing):
     def __init__(self) -> None:
         self.rows: list[Any] = []
         self.away = False
+        self.answers: int | None = None  # how often it answers before it goes away; None: it stays
 
     def keep(self, batch: Batch) -> None:
         """The block has landed."""
@@ -61,7 +62,9 @@ class Kept(Nothing):
         return pa.Table.from_pylist([{n: r[n] for n in ROW_TYPES.names} for r in wanted], schema=ROW_TYPES)
 
     def _reach(self) -> None:
-        if self.away:
+        if self.answers is not None:
+            self.answers -= 1
+        if self.away or (self.answers is not None and self.answers < 0):
             raise UnavailableError("the past is away")
 
 

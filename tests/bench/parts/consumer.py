@@ -25,11 +25,13 @@ def batch(folder: Path) -> dict[str, Series]:
 
 
 def keyed(folder: Path) -> dict[str, Series]:
-    """Messages of 1 to 5 spans of one trace, several partitions."""
+    """Messages of 1 to 5 spans of one trace, several partitions; as they are and in two compressions."""
     load, warm = Load("keyed", 2_000), Load("keyed", 500, seed=1)
     with consuming(servers.of(folder), folder, warm, partitions=4) as setup:
         found = _figures("consumer.keyed", setup.consume(load, 20))
         found["consumer.keyed.rss_mb"] = Series("MiB", (memory_mib(setup.consumers[0].pid),))
+        for codec in ("lz4", "zstd"):
+            found |= _figures(f"consumer.keyed.{codec}", setup.consume(load, 12, codec))
     return found
 
 

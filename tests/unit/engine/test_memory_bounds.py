@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from telemetry.engine import engine as engine_module
 from telemetry.engine.strings import Codes, Strings
+from telemetry.errors import UnavailableError
 from tests.support.engine_rig import NOW, Kept, close, ids, new_engine, record, rows, take, trace
 
 
@@ -87,6 +88,30 @@ def test_restating_is_bounded_in_bytes() -> None:
         assert batch.large == bool(offsets)
         assert batch.resume_offset == min(offsets.values(), default=2 * count)
     assert paths == [500, 500, 100, 0]
+
+
+def test_the_past_goes_away_between_two_parts() -> None:
+    """What was restated before is stored; the rest is held, and comes once the past is back."""
+    past = Kept()
+    engine = new_engine(past)
+    count = 700
+    for number in range(count):
+        take(engine, record(number, trace(number + 1, 7)))
+    past.keep(close(engine, everything=True))
+    for number in range(count):
+        take(engine, record(count + number, trace(number + 1)[7:]))
+    past.answers = 1
+    first = close(engine, everything=True)
+    past.keep(first)
+    assert (first.paths, first.large, engine.open_spans, first.resume_offset < 2 * count) == (500, True, 200, True)
+    with pytest.raises(UnavailableError):
+        close(engine, everything=True)
+    assert engine.open_spans == 200
+    past.answers = None
+    second = close(engine, everything=True)
+    assert sorted(ids(first) + ids(second)) == list(range(1, count + 1))
+    assert {r["version"] for r in rows(first) + rows(second) if r["kind"] == "path" and r["sign"] == 1} == {2}
+    assert (second.resume_offset, engine.open_spans) == (2 * count, 0)
 
 
 def test_full_of_strings() -> None:
