@@ -50,6 +50,7 @@ class _Partition:
     open: OpenTraces
     writer: str
     next_block: int
+    replayed_until: int = -1
     clock_ms: int = 0
     replayed: int = 0
     # What was taken out, while the past does not answer, or while there is no room for it in a block.
@@ -110,10 +111,12 @@ class Engine:
             emitted: traces that may come again.
             now_ms: the time, for how long those are remembered.
         """
+        replayed_until = -1
         if emitted is not None:
             self._emitted.load(partition, emitted, now_ms)
+            replayed_until = int(emitted.offsets.max(initial=-1))
         self._partitions[partition] = _Partition(
-            OpenTraces(self._settings, self._emitted, partition, next_offset), writer, next_block
+            OpenTraces(self._settings, self._emitted, partition, next_offset), writer, next_block, replayed_until
         )
 
     def forget(self, partition: int) -> None:
@@ -210,13 +213,14 @@ class Engine:
                 tight=sum(p.open.room for p in self._partitions.values()) > 5 * self._settings.max_open_bytes // 4,
             )
         closed, late = state.held
+        unsaid = None
         if closed is not None and self._emitted.forgotten_before(partition):
-            closed, more = self._late.told_apart(partition, closed)
-            late = both(late, more)
+            apart = self._late.told_apart(partition, closed, state.replayed_until)
+            closed, late, unsaid = apart.first, both(late, apart.late), apart.rest
         made = Joined()
         if late is not None:
             made = self._late.joined(partition, late, state.next_block, now_ms)
-        state.held = (None, made.rest) if made.rest is not None else None
+        state.held = (unsaid, made.rest) if unsaid is not None or made.rest is not None else None
         if closed is not None:
             made.rows.append(path_rows(closed, self._strings, self._settings))
             made.feeds.add(REQUEST_PATHS)
@@ -241,10 +245,24 @@ class Engine:
                 feeds=frozenset(made.feeds),
             )
             state.next_block += 1
-        large = made.rest is not None or (closed is not None and closed.large)
+        if unsaid is not None:
+            self._note(partition, unsaid, state.next_block, now_ms)
+        large = state.held is not None or (closed is not None and closed.large)
         batch = Batch(partition, block, state.resume_offset, made.paths, state.clock_ms, large)
         self._bound_strings()
         return batch
+
+    def _note(self, partition: int, closed: Closed, block: int, now_ms: int) -> None:
+        """What closed comes in another block than it was to."""
+        found = closed.paths.paths
+        self._emitted.add(
+            partition,
+            found["trace_high"],
+            found["trace_low"],
+            found["last_offset"],
+            np.full(len(found), block, dtype=np.int64),
+            now_ms,
+        )
 
     def _bound_strings(self) -> None:
         """Forget strings that no open span uses: senders with endless new names must not fill the memory."""

@@ -23,6 +23,21 @@ _CLOCKS_MS = 10_000
 """So far senders' clocks may be wrong."""
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What closed, told apart.
+
+    Attributes:
+        first: what closed for the first time.
+        late: what did not.
+        rest: what is to be looked at with the next block: the past is not asked about too many at once.
+    """
+
+    first: Closed | None
+    late: Late | None = None
+    rest: Closed | None = None
+
+
 @dataclass(slots=True)
 class Joined:
     """What late spans lead to in one block.
@@ -53,11 +68,17 @@ class LateSpans:
         self._settings = settings
         self._counters = counters
 
-    def told_apart(self, partition: int, closed: Closed) -> tuple[Closed | None, Late | None]:
+    def told_apart(self, partition: int, closed: Closed, replayed_until: int) -> Apart:
         """Tell apart what closed for the first time from late spans of traces that are no longer remembered.
 
         Only what is incomplete and old when it arrives can be such a remainder; the past is asked about those. How old it is
-        says the sender's clock, so what comes out of the future may be old as well.
+        says the sender's clock, so what comes out of the future may be old as well. Whatever is read a second time may have
+        been emitted, complete or not.
+
+        Args:
+            partition: where they came from.
+            closed: what closed.
+            replayed_until: the last offset of which records had contributed when the partition was taken over.
 
         Raises:
             StoreError, UnavailableError: the past does not answer.
@@ -66,16 +87,22 @@ class LateSpans:
         ended_ms = (found["start"] + found["total"]) // 1_000_000
         old = ended_ms < self._emitted.forgotten_before(partition) * 1000 + _CLOCKS_MS
         old |= ended_ms > found["arrived_ms"] + _CLOCKS_MS
-        doubtful = np.flatnonzero(old & (found["gaps"] > 0))[:_ASKED]
+        doubtful = np.flatnonzero((old & (found["gaps"] > 0)) | (found["last_offset"] <= replayed_until))
+        if len(doubtful) > _ASKED:
+            now = np.arange(len(found)) < doubtful[_ASKED]
+            return replace(
+                self.told_apart(partition, closed.only(now, self._strings), replayed_until),
+                rest=closed.only(~now, self._strings),
+            )
         if not len(doubtful):
-            return closed, None
+            return Apart(closed)
         ids = [
             int(high).to_bytes(8) + int(low).to_bytes(8)
             for high, low in zip(found["trace_high"][doubtful], found["trace_low"][doubtful], strict=True)
         ]
         known = self._past.find(partition, ids)
         if not known:
-            return closed, None
+            return Apart(closed)
         again = np.zeros(len(found), dtype=np.bool_)
         again[[number for number, i in zip(doubtful, ids, strict=True) if i in known]] = True
         sizes = np.diff(closed.ends, prepend=0)
@@ -84,7 +111,7 @@ class LateSpans:
         floors = np.repeat(np.array([known[i][0] for i in ids if i in known], dtype=np.int64), sizes[again])
         spans = closed.spans[np.repeat(again, sizes)]
         late = _after(Late(traces, blocks, spans, np.cumsum(sizes[again])), floors)
-        return None if again.all() else closed.only(~again, self._strings), late
+        return Apart(None if again.all() else closed.only(~again, self._strings), late)
 
     def joined(self, partition: int, late: Late, block: int, now_ms: int) -> Joined:
         """Restate the paths of late spans, as many as there is room for in a block.

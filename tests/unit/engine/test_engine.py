@@ -10,6 +10,7 @@ import pytest
 from telemetry.domain.paths import assemble
 from telemetry.domain.spans import Span
 from telemetry.domain.tiers import Tiers
+from telemetry.engine import late
 from telemetry.engine.engine import Engine
 from telemetry.engine.past import Remembered
 from telemetry.errors import UnavailableError
@@ -205,6 +206,55 @@ class TestLateSpans:
             ("path", 1, 2),
         ]
         assert len(engine._emitted) < 10_000
+
+    def test_what_is_read_again_is_looked_up_if_it_is_not_remembered(self) -> None:
+        """More was emitted beyond the committed offset than is remembered: whole traces come again, and make no second path."""
+        past = Kept()
+        before = new_engine(past)
+        again = [record(offset, trace(offset + 1)) for offset in range(30)]
+        take(before, *again)
+        past.keep(close(before, everything=True))
+        engine = new_engine(past, max_remembered=10, remember_ms=1_000)
+        known = Remembered.of([((offset + 1).to_bytes(16), offset, 1) for offset in range(30)])
+        engine.assign(1, writer="w", next_offset=0, next_block=1)
+        engine.assign(0, writer="w", next_offset=0, next_block=2, emitted=known, now_ms=NOW)
+        for turn in range(1, 400):
+            others = [s for n in range(10) for s in trace(1_000 + turn * 10 + n)]
+            take(engine, record(turn, others, at=NOW + turn * 60_000, partition=1))
+            close(engine, 1, everything=True)
+        take(engine, *again, record(30, trace(31)))
+        batch = close(engine, everything=True)
+        assert engine.counters.replayed_spans == 0
+        assert (ids(batch), {r["kind"] for r in rows(batch)}, batch.resume_offset) == ([31], {"path"}, 31)
+
+    def test_many_that_must_be_looked_up_come_in_several_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The past is asked about so many at once; each path is found again in the block that it came in."""
+        monkeypatch.setattr(late, "_ASKED", 4)
+        past = Kept()
+        engine = new_engine(past)
+        old = [[dataclasses.replace(s, start_ns=s.start_ns % 10**9) for s in trace(n)] for n in range(1, 11)]
+        take(engine, *(record(n, spans[:6]) for n, spans in enumerate(old[:5])))
+        past.keep(close(engine, everything=True))
+        known = dataclasses.replace(Remembered.of([(b"\1" * 16, 0, 1)]), forgotten_ms=NOW)
+        engine = new_engine(past)
+        engine.assign(0, writer="w", next_offset=5, next_block=2, emitted=known, now_ms=NOW)
+        take(engine, *(record(5 + n, spans[6:7]) for n, spans in enumerate(old[:5])))
+        take(engine, *(record(10 + n, spans[:7]) for n, spans in enumerate(old[5:])))
+        offsets = {n + 1: 5 + n for n in range(10)}
+        found = []
+        while offsets:
+            batch = close(engine, everything=True)
+            past.keep(batch)
+            found.append(ids(batch))
+            for number in found[-1]:
+                del offsets[number]
+            assert (batch.large, engine.open_spans > 0) == (bool(offsets), bool(offsets))
+            assert batch.resume_offset == min(offsets.values(), default=15)
+        assert (sorted(n for some in found for n in some), len(found)) == (list(range(1, 11)), 3)
+        take(engine, *(record(15 + n, spans[7:]) for n, spans in enumerate(old)))
+        batch = close(engine, everything=True)
+        versions = {int.from_bytes(r["trace_id"]): r["version"] for r in rows(batch) if r["kind"] == "path"}
+        assert versions == {n: 3 if n <= 5 else 2 for n in range(1, 11)}
 
     @pytest.mark.parametrize(("ahead_ms", "asked"), [(0, False), (9_000, False), (86_400_000, True)])
     def test_a_clock_that_is_ahead_makes_nothing_new(self, ahead_ms: int, asked: bool) -> None:
