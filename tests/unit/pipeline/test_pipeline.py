@@ -60,7 +60,7 @@ class TestStoreAway:
         rig.send(trace(2))
         rig.pass_time(30)
         assert (rig.topic.committed, rig.stored()) == ({}, Counter())
-        assert rig.pipeline.status().trouble == "the store is away"
+        assert rig.pipeline.status().trouble == "blocks cannot be stored: the store is away"
         rig.store.away = False
         rig.pass_time(20)
         assert (rig.topic.committed, rig.stored()) == ({0: 3}, Counter([1, 2]))
@@ -459,7 +459,7 @@ class TestErrorsThatNobodyThoughtOf:
         wait_for(lambda: rig.pipeline._falls > 5)
         assert (rig.pipeline.status().rounds, rig.pipeline.status().trouble) == (
             1,
-            "ZeroDivisionError: integer division or modulo by zero",
+            "a defect of Edgepath: ZeroDivisionError: integer division or modulo by zero",
         )
         broken[0] = False
         wait_for(lambda: rig.pipeline.status().rounds > 2 and not rig.pipeline.status().trouble)
