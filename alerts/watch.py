@@ -137,6 +137,8 @@ class Watcher:
             StoreError, UnavailableError: the counts cannot be read; every alert stays as it was.
             Exception: a defect of Edgepath; the same holds, and it is paged as blindness when it goes on.
         """
+        if self.work.begun is None:
+            self._failed_at = now  # of what was before nobody knows: others may not have been able to speak
         self.work = replace(self.work, begun=now, evaluations=self.work.evaluations + 1)
         try:
             events = self._evaluate(now)
