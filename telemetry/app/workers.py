@@ -90,7 +90,7 @@ class WatchLoop:
             if not self.trouble:
                 _log.error("the SLOs cannot be evaluated: %s", error)
             self.trouble = redact_text(str(error))
-        except Exception as error:  # noqa: BLE001 - an evaluation begins anew from what is written down, whatever ended the last
+        except Exception as error:  # noqa: BLE001 - the next evaluation begins anew from what is written down
             self._fell(error)
         else:
             self._well()
@@ -102,7 +102,7 @@ class WatchLoop:
 
     @property
     def rest_seconds(self) -> float:
-        """How long until the next evaluation: the interval, and after one error of a defect after another twice as long each."""
+        """How long until the next evaluation: the interval; after one defect's error after another, twice as long each."""
         if not self._fell_last:
             return self._interval
         return max(self._interval, min(self._interval * 2.0 ** min(self._falls - 1, _MOST_DOUBLED), _LONGEST_REST))

@@ -9,7 +9,7 @@ import pytest
 
 from alerts.watch import Watcher
 from telemetry.app import workers
-from telemetry.app.workers import Worker, WatchLoop
+from telemetry.app.workers import WatchLoop, Worker
 from telemetry.errors import UnavailableError
 from tests.unit.alerts.alerts_support import T0, FakeStore, make_policy, make_slo
 
