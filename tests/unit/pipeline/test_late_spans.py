@@ -104,6 +104,9 @@ def test_many_partitions_whose_past_answers_slowly(rig: Rig, monkeypatch: pytest
     assert rig.seconds - begun < 10
     rig.pass_time(20)
     assert set(turns) == set(range(6))
+    assert rig.pipeline.status().troubles == (
+        "the past of partitions 0, 1, 2, 3, 4 and 1 more cannot be read: the store does not answer",
+    )
     monkeypatch.undo()
     rig.pass_time(20)
     assert rig.stored() == Counter(range(1, 7))
