@@ -104,6 +104,7 @@ class Watcher:
             slo.name: drill_policy(policy) if slo.drill else rules_of(slo, policy) for slo in self._slos.values()
         }
         self._memory: Memory = memory or FileMemory(state_file)
+        self._shared = memory is not None
         self._outbox = Outbox(notifiers, self._memory.instance)
         self._notifiers = tuple(notifiers)
         self._lookups = Lookups(store, self._slos, policy.delay_seconds, base_url)
@@ -141,7 +142,7 @@ class Watcher:
             StoreError, UnavailableError: the counts cannot be read; every alert stays as it was.
             Exception: a defect of Edgepath; the same holds, and it is paged as blindness when it goes on.
         """
-        if self.work.begun is None:
+        if self.work.begun is None and self._shared:
             self._failed_at = now  # of what was before nobody knows: others may not have been able to speak
         self.work = replace(self.work, begun=now, evaluations=self.work.evaluations + 1)
         try:
