@@ -223,7 +223,7 @@ class Up:
             open_pages=watch.open_pages() if watch else (),
             troubles=(
                 *status.troubles,
-                *([f"SLOs are not evaluated: {watch.trouble}"] if watch and watch.trouble else ()),
+                *([f"the evaluation of SLOs failed: {watch.trouble}"] if watch and watch.trouble else ()),
                 *([f"metrics are not stored: {lost}"] if (lost := self.metrics.status().trouble) else ()),
             ),
         )

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alerts.burnrate import Rule
 from alerts.notify import CallbackNotifier
 from alerts.notify.alertmanager import alert
 from alerts.notify.heartbeat import heartbeat
@@ -14,20 +16,23 @@ from alerts.notify.pagerduty import body
 from alerts.outage import KEY, Outage
 from alerts.page import PageEvent, event_from, named
 from alerts.peers import Decision, Peers, Stage, Standing
-from alerts.slos.model import Slo
+from alerts.slos.model import Alerting, Slo
 from alerts.watch import Watcher
 from telemetry.cli.group import edgepath
 from telemetry.errors import UnavailableError
 from tests.unit.alerts.alerts_support import T0, make_event, make_policy, make_slo, write
 from tests.unit.alerts.http_receiver import receiving
 from tests.unit.alerts.test_sight import FRA, SILENT_FRA, Seen, fresh
+from tests.unit.alerts.test_told_targets import Target
 
 
 class Deployment:
     """A watcher of some name, that may be started anew under another one; driven minute by minute."""
 
-    def __init__(self, folder: Path, name: str = "", slos: Sequence[Slo] = (make_slo(),)) -> None:
-        self.store, self.now, self.folder, self.slos = Seen(), float(T0), folder, slos
+    def __init__(
+        self, folder: Path, name: str = "", slos: Sequence[Slo] = (make_slo(),), others: Sequence[Target] = ()
+    ) -> None:
+        self.store, self.now, self.folder, self.slos, self.others = Seen(), float(T0), folder, slos, others
         self.told: list[PageEvent] = []
         self.start(name)
 
@@ -35,8 +40,8 @@ class Deployment:
         """A new process."""
         policy = make_policy(delay_seconds=0, keep_firing_seconds=60)
         self.watcher = Watcher(
-            self.store, self.slos, policy, [CallbackNotifier(self.told.append)], sync_views=False, blindness=True,
-            counters=lambda *_: {FRA: 300.0}, state_file=self.folder / "watch.json", deployment=name,
+            self.store, self.slos, policy, [CallbackNotifier(self.told.append), *self.others], sync_views=False,
+            blindness=True, counters=lambda *_: {FRA: 300.0}, state_file=self.folder / "watch.json", deployment=name,
         )  # fmt: skip
 
     def run(self, minutes: int, bad: float = 0) -> list[tuple[str, str, str]]:
@@ -104,6 +109,23 @@ def test_what_is_open_ends_under_the_name_it_was_opened_with(tmp_path: Path, old
     assert deployment.watcher.open_events() == []
     deployment.suffer()
     assert {e.deployment for e in deployment.told[-3:]} == {new}
+
+
+def test_who_is_told_later_is_told_of_the_page_that_is_open(tmp_path: Path) -> None:
+    """Under its key and its name, though the watcher has another one by then."""
+    chat, pager = Target("chat"), Target("pager")
+    slow = Alerting("slow", Rule("page", 240, 60, Decimal(6)), ("chat",))
+    fast = Alerting("fast", Rule("page", 120, 60, Decimal(300)), ("pager",))
+    deployment = Deployment(tmp_path, "eu-1", [make_slo(alerting=(slow, fast))], (chat, pager))
+    deployment.run(2)
+    ((kind, _, key),) = deployment.run(4, bad=2)
+    deployment.start("eu-2")
+    assert deployment.run(4, bad=90) == []
+    assert (kind, key) == ("trigger", "edgepath:eu-1/edge-availability/prod/pop/fra/page")
+    assert [(e.kind, e.dedup_key, e.deployment) for e in pager.events] == [("trigger", key, "eu-1")]
+    deployment.run(10)
+    assert [(e.kind, e.dedup_key) for e in pager.events[1:]] == [("resolve", key)]
+    assert [e.kind for e in chat.events] == ["trigger", "resolve"]
 
 
 def test_a_page_of_an_outage_that_an_older_release_kept_is_ended(tmp_path: Path) -> None:

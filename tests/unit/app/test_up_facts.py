@@ -40,7 +40,7 @@ def test_a_defect_of_the_watcher_is_on_the_screen_and_the_page_and_in_the_probe(
     client = TestClient(create_app(NotedStore(), status=up._status, troubles=lambda: up.facts().troubles))
     assert client.get("/readyz").status_code == 200
     watch.step(defect())
-    said = "SLOs are not evaluated: ZeroDivisionError: of [card]"
+    said = "the evaluation of SLOs failed: ZeroDivisionError: of [card]"
     assert (client.get("/readyz").status_code, client.get("/readyz").json()["reasons"]) == (503, [said])
     assert client.get("/api/state").json()["status"]["trouble"] == said
     Screen().line(up.facts(), lambda: (0.0, None, None))
@@ -55,7 +55,7 @@ def test_all_that_does_not_go_as_it_should_is_told_at_once(tmp_path: Path) -> No
     up, watch = made(tmp_path, ("blocks cannot be stored: full", "a defect"), "full")
     watch.step(StoreError("full"))
     assert up.facts().troubles == (
-        "blocks cannot be stored: full", "a defect", "SLOs are not evaluated: full", "metrics are not stored: full",
+        "blocks cannot be stored: full", "a defect", "the evaluation of SLOs failed: full", "metrics are not stored: full",
     )  # fmt: skip
     assert up.facts().trouble == "; ".join(up.facts().troubles)
 

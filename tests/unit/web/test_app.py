@@ -193,7 +193,7 @@ def test_state_and_health(client: TestClient) -> None:
 
 def test_what_does_not_go_as_it_should_is_told_to_whoever_looks(store: NotedStore) -> None:
     """As a consumer's and a watcher's probe: a status for machines, reasons for people."""
-    troubles = ["SLOs are not evaluated: ZeroDivisionError: x"]
+    troubles = ["the evaluation of SLOs failed: ZeroDivisionError: x"]
     client = TestClient(create_app(store, troubles=lambda: troubles))
 
     answer = client.get("/readyz")
