@@ -115,12 +115,8 @@ def _keep_secret(path: Path, kind: Secret, text: str) -> None:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and bool(_WORD.fullmatch(text))
-        )
+        plain = text.isprintable() and " " not in text
+        return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
