@@ -96,7 +96,15 @@ def addressed(
     # The rule that fired last is the newest news, and the last of the state's.
     latest = max(verdicts, key=lambda v: state.rules.index(v.rule.key) if v.rule.key in state.rules else -1)
     event = triggered(slo, policy, key, latest, state, now)
-    return replace(event, started=opened.started, targets=more, addressed=True)
+    # Its key is the open page's, also where the watcher has had another name since.
+    return replace(
+        event,
+        dedup_key=opened.dedup_key,
+        deployment=opened.deployment,
+        started=opened.started,
+        targets=more,
+        addressed=True,
+    )
 
 
 def targets(slo: Slo, severity: Severity, rules: Sequence[str], *, resolved: bool) -> tuple[str, ...]:

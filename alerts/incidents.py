@@ -21,11 +21,13 @@ class Incident:
         event: the trigger that opened it, with all members so far.
         joined: when the latest member joined.
         open_keys: ``dedup_key`` of the members that have not resolved.
+        ended: targets that are told of the end by what members have told that have resolved.
     """
 
     event: PageEvent
     joined: float
     open_keys: tuple[str, ...]
+    ended: tuple[str, ...] = ()
 
 
 Incidents = Mapping[str, Incident]
@@ -36,10 +38,9 @@ def regroup(
 ) -> tuple[dict[str, Incident], list[PageEvent]]:
     """The open incidents after ``changes`` (triggers and resolves of single alerts), and what is to be sent."""
     after = dict(incidents)
+    # Apart from what is opened, and before it: an alert may fire again while the rest of its old incident ends.
+    ends = [e for c in changes if c.kind == "resolve" and (e := _resolved(after, c)) is not None]
     told: dict[str, PageEvent] = {}
-    for change in [c for c in changes if c.kind == "resolve"]:
-        if (event := _resolved(after, change)) is not None:
-            told[event.dedup_key] = event
     addressed = [a for c in changes if c.addressed and (a := _addressed(after, c)) is not None]
     # The worst opens the incident: its group and its blame head the page.
     opening = [c for c in changes if c.kind == "trigger" and not c.addressed]
@@ -58,7 +59,7 @@ def regroup(
         told[home] = replace(joined.event, kind=kind, at=now)
         if kind == "trigger":
             after[home] = replace(joined, event=told[home])
-    return after, [*told.values(), *addressed]
+    return after, [*ends, *told.values(), *addressed]
 
 
 def again(key: str, started: float) -> str:
@@ -98,7 +99,7 @@ def _joined(incident: Incident, change: PageEvent, now: float) -> Incident:
     if all(m.key != change.dedup_key for m in members):
         members = (*members, _member(change, change.dedup_key))
     keys = tuple(dict.fromkeys((*incident.open_keys, change.dedup_key)))
-    return Incident(replace(first, members=members), now, keys)
+    return Incident(replace(first, members=members), now, keys, incident.ended)
 
 
 def _member(event: PageEvent, key: str) -> Member:
@@ -111,16 +112,19 @@ def _resolved(incidents: dict[str, Incident], change: PageEvent) -> PageEvent | 
         if change.dedup_key not in incident.open_keys:
             continue
         left = tuple(k for k in incident.open_keys if k != change.dedup_key)
+        # Each alert knows whom its own rules tell of the end; another SLO's know nothing of it.
+        own = change.targets if change.slo == incident.event.slo else ()
+        ended = tuple(dict.fromkeys((*incident.ended, *own)))
         if left:
-            incidents[key] = replace(incident, open_keys=left)
+            incidents[key] = replace(incident, open_keys=left, ended=ended)
             return None
         del incidents[key]
-        return _ended(incident.event, change)
+        return _ended(incident.event, change, ended)
     # An alert that no incident knows (a state of an older release) is resolved by itself.
     return change
 
 
-def _ended(opened: PageEvent, last: PageEvent) -> PageEvent:
+def _ended(opened: PageEvent, last: PageEvent, targets: tuple[str, ...]) -> PageEvent:
     """The end of an incident: all that names it is as it was opened, for receivers know it by that.
 
     The counts are those of its last alert, if that is the one which opened it; another one's windows are not its.
@@ -131,7 +135,7 @@ def _ended(opened: PageEvent, last: PageEvent) -> PageEvent:
         kind="resolve",
         at=last.at,
         # Whether a target is told of the end is for the policies of its own SLO to say.
-        targets=last.targets if last.slo == opened.slo else opened.targets,
+        targets=targets if last.slo == opened.slo else opened.targets,
         long_burn=last.long_burn if same else None,
         short_burn=last.short_burn if same else None,
         error_ratio=last.error_ratio if same else 0.0,

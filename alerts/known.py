@@ -47,7 +47,8 @@ class Known:
         Args:
             state: with all alerts.
             now: seconds since the epoch.
-            failed: when an evaluation of ours last failed. Others may have failed with it, and could not speak.
+            failed: when an evaluation of ours last failed, or the first one began. Others may have failed with it, or before
+                it, and could not speak.
         """
         left: dict[AlertKey, Alert] = {}
         events: list[PageEvent] = []

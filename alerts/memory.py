@@ -267,7 +267,13 @@ def encode(state: State, indent: int | None = None) -> str:
             for k, a in sorted(state.alerts.items(), key=lambda item: item[0])
         ],
         "incidents": [
-            {"key": k, "event": i.event.to_dict(), "joined": i.joined, "open": list(i.open_keys)}
+            {
+                "key": k,
+                "event": i.event.to_dict(),
+                "joined": i.joined,
+                "open": list(i.open_keys),
+                "ended": list(i.ended),
+            }
             for k, i in sorted(state.incidents.items())
         ],
         "outbox": [
@@ -291,7 +297,10 @@ def decode(text: str) -> State:
         raise ValueError(f"version {told['version']}")
     return State(
         dict(_alert(entry) for entry in told["alerts"]),
-        {i["key"]: Incident(event_from(i["event"]), i["joined"], tuple(i["open"])) for i in told["incidents"]},
+        {
+            i["key"]: Incident(event_from(i["event"]), i["joined"], tuple(i["open"]), tuple(i.get("ended", ())))
+            for i in told["incidents"]
+        },
         tuple(Message(event_from(m["event"]), tuple(m["waiting"]), m["owner"], m["claimed"]) for m in told["outbox"]),
         tuple(Delivery(*d) for d in told.get("deliveries", ())),
         # A state of an older release has none.

@@ -7,12 +7,15 @@ from typing import Final
 from alerts import sight
 from alerts.burnrate import Counts, Policy
 from alerts.decide import Slot
+from alerts.lint import FEWEST_BUCKETS
 from alerts.sli_reads import Group, Windows, read_slots, read_windows
-from alerts.slos.model import Slo
+from alerts.slos.model import Alerting, Slo
 from telemetry.store.base import Store
 
 SLOTS_EVERY_SECONDS: Final = 60.0
 SIGHT_EVERY_SECONDS: Final = 60.0
+UNSETTLED_SECONDS: Final = 300.0
+"""A new SLO's history is counted long before that: what has no data then is told."""
 LONG_SECONDS: Final = 6 * 3600
 """Windows longer than this move slowly and cost most: they are read once a minute."""
 LONG_EVERY_SECONDS: Final = 60.0
@@ -51,7 +54,7 @@ class Observer:
         self._store = store
         self._slos = list(slos.values())
         # Of rules that only tell of no data, too: they are in no policy.
-        silent = {a.rule.short_seconds for slo in self._slos for a in slo.alerting if a.when_no_data}
+        silent = {_quiet_seconds(slo, a, policy) for slo in self._slos for a in slo.alerting if a.when_no_data}
         self._windows = silent | {w for p in policies.values() for w in p.windows}
         self._policy = policy
         self._counters = counters
@@ -59,6 +62,7 @@ class Observer:
         self._long: tuple[float, Windows] = (float("-inf"), {})
         self._slots: tuple[float, Mapping[Group, Sequence[Slot]]] = (float("-inf"), {})
         self._sight_at = float("-inf")
+        self._began: float | None = None
 
     def observe(self, kept: Sequence[Group], now: float, *, settled: bool) -> Seen:
         """Read what is due.
@@ -66,7 +70,8 @@ class Observer:
         Args:
             kept: groups with alerts, which are read by themselves however small.
             now: seconds since the epoch.
-            settled: whether the SLO views have counted all there is; before that, no SLI is called empty.
+            settled: whether the SLO views have counted all there is; before that, no SLI is called empty, nor (for minutes)
+                without data.
 
         Raises:
             StoreError: ClickHouse refused it.
@@ -83,6 +88,8 @@ class Observer:
         if not self._blindness or not _is_due(self._sight_at, now, SIGHT_EVERY_SECONDS):
             return Seen(counts, self._slots[1], None, None)
         self._sight_at = now
+        self._began = now if self._began is None else self._began
+        quiet = self._no_data(counts) if settled or _is_due(self._began, now, UNSETTLED_SECONDS) else []
         fresh = sight.read_freshness(self._store, now)
         counted = self._counters(now - sight.COUNTED_SECONDS, now) if self._counters else None
         names = [s.name for s in self._slos if not s.drill] if settled else []
@@ -92,7 +99,7 @@ class Observer:
             else {}
         )
         blind = [*sight.look(fresh, counted, now, doubted), *sight.empty_slis(names, {g.slo for g in counts}, fresh)]
-        return Seen(counts, self._slots[1], [*blind, *self._no_data(counts)], fresh)
+        return Seen(counts, self._slots[1], [*blind, *quiet], fresh)
 
     def _counts(self, kept: Sequence[Group], now: float, end: float) -> Windows:
         long = {w for w in self._windows if w > LONG_SECONDS}
@@ -108,11 +115,16 @@ class Observer:
         found = []
         for slo in self._slos:
             for a in slo.alerting:
-                with_data = any(not c[a.rule.short_seconds].empty for g, c in counts.items() if g.slo == slo.name)
-                if a.when_no_data and not with_data:
-                    text = f"no data for {a.rule.short_seconds // 60} min"
+                seconds = _quiet_seconds(slo, a, self._policy)
+                if a.when_no_data and all(c[seconds].empty for g, c in counts.items() if g.slo == slo.name):
+                    text = f"no data for {seconds // 60} min"
                     found.append(sight.Blind("no-data", a.rule.severity, "", "", text, slo.name, a.targets))
         return found
+
+
+def _quiet_seconds(slo: Slo, alerting: Alerting, policy: Policy) -> int:
+    """How long without data is told: the rule's short window, if that is more than a bucket (a slice) which may just begin."""
+    return max(alerting.rule.short_seconds, FEWEST_BUCKETS * max(policy.resolution_seconds, slo.slice_seconds))
 
 
 def _is_due(last: float, now: float, every_seconds: float) -> bool:

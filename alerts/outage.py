@@ -2,11 +2,11 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from alerts.page import PageEvent
+from alerts.page import Kind, PageEvent, event_from, named
 from alerts.page_text import lasted
 
 CAUSE: Final = "unreachable"
@@ -26,7 +26,8 @@ class Outage:
         since: when the first of the failures was that goes on; None if the last evaluation went well.
         told: when it was paged, by us or another watcher; None if it was not.
         ours: whether by us.
-        event: the page that is open, if this process knows it.
+        event: the page that is open, by us or another watcher.
+        deployment: in the page's name; a page that is open keeps the one that it was opened with.
     """
 
     path: Path | None = None
@@ -35,14 +36,17 @@ class Outage:
     told: float | None = None
     ours: bool = True
     event: PageEvent | None = None
+    deployment: str = ""
     _looked: float | None = None
 
     def __post_init__(self) -> None:
         if self.path is not None and self.path.exists():
             try:
                 kept = json.loads(self.path.read_text(encoding="utf-8"))
-                self.since, self.told = float(kept["since"]), float(kept["told"])
-                self.ours = bool(kept.get("ours", True))
+                since, told = float(kept["since"]), float(kept["told"])
+                # An older release kept no event.
+                event = event_from(kept["event"]) if kept.get("event") else self._event("trigger", "", told, told)
+                self.since, self.told, self.ours, self.event = since, told, bool(kept.get("ours", True)), event
             except (OSError, ValueError, KeyError, TypeError) as error:
                 _log.error("%s cannot be used (%s): an outage that goes on may page again", self.path, error)
 
@@ -64,11 +68,11 @@ class Outage:
     def open(self, now: float, reason: str, *, ours: bool) -> PageEvent:
         """It is paged now, or was by another watcher; the page."""
         first = self.told if not ours and self.told is not None else now
+        text = f"blind for {lasted(now - (self.since or now))}, no SLO is evaluated: {reason}"
+        self.event = self._event("trigger", text, now, first)
         if self.told is None or self.ours != ours:
             self.told, self.ours = first, ours
             self._keep()
-        text = f"blind for {lasted(now - (self.since or now))}, no SLO is evaluated: {reason}"
-        self.event = blind_event("trigger", CAUSE, KEY, "page", text, now, first)
         return self.event
 
     def wait(self) -> None:
@@ -79,14 +83,20 @@ class Outage:
 
     def worked(self, now: float) -> tuple[PageEvent | None, bool | None]:
         """An evaluation went well; the resolve, and whether the page was ours, if there was one."""
-        told, ours = self.told, self.ours
+        told, ours, opened = self.told, self.ours, self.event
         self.since = self.told = self.event = self._looked = None
         self.ours = True
         if told is None:
             return None, None
         self._keep()
         # Of an evaluation that began before the page: a receiver would refuse an end before its beginning.
-        return blind_event("resolve", CAUSE, KEY, "page", "SLOs are evaluated again", max(now, told), told), ours
+        end = self._event("resolve", "SLOs are evaluated again", max(now, told), told)
+        if opened is not None:
+            end = replace(end, dedup_key=opened.dedup_key, deployment=opened.deployment)
+        return end, ours
+
+    def _event(self, kind: Kind, text: str, now: float, started: float) -> PageEvent:
+        return named(blind_event(kind, CAUSE, KEY, "page", text, now, started), self.deployment)
 
     def _keep(self) -> None:
         if self.path is None:
@@ -96,9 +106,9 @@ class Outage:
                 self.path.unlink(missing_ok=True)
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(
-                json.dumps({"since": self.since, "told": self.told, "ours": self.ours}), encoding="utf-8"
-            )
+            event = self.event.to_dict() if self.event is not None else None
+            kept = {"since": self.since, "told": self.told, "ours": self.ours, "event": event}
+            self.path.write_text(json.dumps(kept), encoding="utf-8")
         except OSError as error:
             _log.error("cannot write %s (%s): a restart during this outage would page again", self.path, error)
 

@@ -1,7 +1,7 @@
 """A page: what is sent when an alert fires or resolves. Its words are made in :mod:`alerts.page_text`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
@@ -65,6 +65,7 @@ class PageEvent:
         targets: names of the OpenSLO notification targets that are told; empty if the SLO names none.
         drill: it was made by ``edgepath slo drill``.
         addressed: it is for its ``targets`` alone: a rule that names them fired when the page was open already.
+        deployment: which Edgepath found it, where several page the same people; may be empty. It is in the ``dedup_key``, too.
     """
 
     kind: Kind
@@ -102,6 +103,7 @@ class PageEvent:
     targets: tuple[str, ...] = ()
     drill: bool = False
     addressed: bool = False
+    deployment: str = ""
 
     @property
     def id(self) -> str:
@@ -148,6 +150,14 @@ class PageEvent:
             "at": rfc3339(self.at),
             "started": rfc3339(self.started),
         }
+
+
+def named(event: PageEvent, deployment: str) -> PageEvent:
+    """The event of an alert as one of a deployment's: other deployments, which may know the same alert, have other keys."""
+    if not deployment:
+        return event
+    key = f"edgepath:{deployment}{event.dedup_key.removeprefix('edgepath')}"
+    return replace(event, deployment=deployment, dedup_key=key)
 
 
 def event_from(payload: Mapping[str, Any]) -> PageEvent:

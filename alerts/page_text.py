@@ -17,6 +17,7 @@ def summary(event: "PageEvent") -> str:
     what = " ".join(part for part in (event.slo, event.value) if part) or "edgepath"
     if others := len(event.members) - 1:
         what += f" +{others}" if others > 0 else ""
+    what += f" at {event.deployment}" if event.deployment else ""
     if event.kind == "resolve":
         return f"RESOLVED {what}: after {lasted(event.at - event.started)}{_culprit(event, ', was ')}"
     if not event.is_burn:

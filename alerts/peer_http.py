@@ -23,6 +23,7 @@ def standing_as_json(standing: Standing) -> dict[str, Any]:
         "instance": standing.instance,
         "outage": standing.stage.value,
         "evaluated_seconds_ago": standing.evaluated_seconds_ago,
+        "deployment": standing.deployment,
     }
 
 
@@ -73,4 +74,5 @@ def _fetched(place: str, seconds: float) -> Standing:
                 raise ValueError("more than a watcher says")
     said = json.loads(body)
     ago = said["evaluated_seconds_ago"]
-    return Standing(str(said["instance"])[:100], Stage(said["outage"]), None if ago is None else float(ago))
+    deployment = str(said.get("deployment", ""))[:100]  # an older release says none
+    return Standing(str(said["instance"])[:100], Stage(said["outage"]), None if ago is None else float(ago), deployment)

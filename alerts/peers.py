@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 _log = logging.getLogger(__name__)
@@ -51,11 +52,13 @@ class Standing:
         instance: its name.
         stage: how far it is.
         evaluated_seconds_ago: since its last evaluation that went well; None if there was none.
+        deployment: the name of the deployment that it watches; may be empty.
     """
 
     instance: str
     stage: Stage = Stage.NONE
     evaluated_seconds_ago: float | None = None
+    deployment: str = ""
 
 
 Ask = Callable[[], Standing | None]
@@ -71,6 +74,7 @@ class Peers:
         ask: Sequence[Ask] = (),
         *,
         told: bool = False,
+        deployment: str = "",
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -80,17 +84,21 @@ class Peers:
             instance: our own name; no other watcher has it.
             ask: one for each of the others.
             told: we had told of an outage that went on when we were stopped.
+            deployment: the name of ours. A watcher of another name would tell under another key, and end nothing of ours: it is
+                taken for one that does not answer.
             monotonic: a clock in seconds.
             sleep: waits for so many seconds.
         """
         self.stage = Stage.TOLD if told else Stage.NONE
         self._instance = instance
-        self._ask = tuple(ask)
+        self._deployment = deployment
+        self._ask = tuple(partial(self._of_ours, each) for each in ask)
         self._monotonic = monotonic
         self._sleep = sleep
         self._heard: float | None = None  # when one who had told last answered
         self._yielded: float | None = None  # since when others may tell
         self._said: float | None = None  # when we last logged that there is no page
+        self._warned: float | None = None  # when we last logged that one has another name
 
     def decide(self, blind_seconds: float) -> Decision:
         """Who tells of an outage that is due; asks the others, for some seconds at most.
@@ -151,6 +159,20 @@ class Peers:
         decision = decision or Decision.TELL
         self.stage = Stage.TOLD if decision is Decision.TELL else Stage.YIELDED
         return decision
+
+    def _of_ours(self, ask: Ask) -> Standing | None:
+        answer = ask()
+        if answer is None or answer.deployment == self._deployment:
+            return answer
+        now = self._monotonic()
+        if self._warned is None or now - self._warned >= _SAY_SECONDS:
+            self._warned = now
+            _log.error(
+                "the watcher %s is of deployment %r and this one of %r: not the same, so each of them pages by itself that "
+                "ClickHouse is away; give both the same --deployment, or take it out of --peer",
+                answer.instance, answer.deployment, self._deployment,
+            )  # fmt: skip
+        return None
 
     def _answers(self) -> Generator[int, Standing | None, tuple[list[Standing], bool]]:
         """What the others say, and whether one does not answer."""

@@ -42,6 +42,8 @@ WINDOW_SECONDS: Final = 600
 COUNTED_SECONDS: Final = WINDOW_SECONDS - 180
 """For so long back the edge's counters are asked: what they counted just before the silence comes up to two minutes later,
 and silence is told by the minute."""
+REPORT_SECONDS: Final = 120
+"""So much later at most come the edge's counters of a request."""
 BEFORE_SECONDS: Final = 3600
 """So long before that there must have been paths."""
 FEWEST_PATHS: Final = 60
@@ -102,9 +104,9 @@ class Doubt:
     """What is known of a place with few paths or none, whose edge counts requests.
 
     Attributes:
-        stored: paths of the hour before the silence window.
+        stored: paths of the hour before the silence window; 0 where the edge did not count yet when that began.
         counted: requests that the edge counted in both.
-        since: those of them that it counted after the newest path.
+        since: those of them that it counted after the newest path, and not just after it, when that path's own may come.
     """
 
     stored: int
@@ -115,18 +117,29 @@ class Doubt:
     def lost(self) -> bool:
         """Whether it is no chance that none of the requests since was kept.
 
-        If telemetry works, each of the paths might as well be of a request that was counted since the newest of them.
+        If telemetry works, each of the paths might as well be of a request that was counted since the newest of them. Where
+        the edge counted fewer requests before than there are paths, it did not count those that they are of.
         """
-        if not self.stored:
-            return self.counted >= MANY_REQUESTS
-        return self.counted > 0 and max(1 - self.since / self.counted, 0.0) ** self.stored <= CHANCE
+        before = self.counted - self.since
+        if not self.stored or before < self.stored:
+            return self.since >= MANY_REQUESTS
+        return (before / self.counted) ** self.stored <= CHANCE
 
 
 def doubtful(seen: Freshness, counted: Mapping[Place, float] | None) -> list[Place]:
     """Places that count requests, have no path, and had few or none before: what to ask :func:`doubts` about."""
-    places = seen.places
-    some = (place for place, n in (counted or {}).items() if n > 0)
-    return sorted(p for p in some if places.get(p, (0, 0))[0] < FEWEST_PATHS and places.get(p, (0, 0))[1] == 0)
+    found = []
+    for place, n in (counted or {}).items():
+        before, after = seen.places.get(place, (0, 0))
+        if n > 0 and before < FEWEST_PATHS and after == 0 and (before or not _comes_under_another_name(place, seen)):
+            found.append(place)
+    return sorted(found)
+
+
+def _comes_under_another_name(place: Place, seen: Freshness) -> bool:
+    """Whether paths come that may be of this place: metrics do not always say all of where the edge is that spans do."""
+    environment, pop = place
+    return any(after > 0 and environment in ("", e) and pop in ("", p) for (e, p), (_, after) in seen.places.items())
 
 
 def doubts(
@@ -141,12 +154,16 @@ def doubts(
         "WHERE minute > toDateTime({from:Int64}, 'UTC') GROUP BY environment, pop HAVING sum(paths) > 0",
         {"from": start},
     ).rows
-    newest = {(str(e), str(p)): float(minute) + 60 for e, p, minute in rows}
+    newest = {(str(e), str(p)): float(minute) + 60 + REPORT_SECONDS for e, p, minute in rows}
     begins = {place: newest.get(place, float(start)) for place in places}
     counted = {at: counters(at, now) or {} for at in {float(start), *begins.values()}}
+    # Paths of a time of which no requests are known say nothing of how many of them are kept.
+    known = counters(start, start + WINDOW_SECONDS) or {}
     return {
         place: Doubt(
-            seen.places.get(place, (0, 0))[0], counted[float(start)].get(place, 0.0), counted[at].get(place, 0.0)
+            seen.places.get(place, (0, 0))[0] if place in known else 0,
+            counted[float(start)].get(place, 0.0),
+            counted[at].get(place, 0.0),
         )
         for place, at in begins.items()
     }

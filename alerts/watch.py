@@ -20,7 +20,7 @@ from alerts.notify import Notifier
 from alerts.observe import Observer, Seen
 from alerts.outage import AFTER_SECONDS, Outage, blind_event
 from alerts.outbox import Outbox
-from alerts.page import PageEvent
+from alerts.page import PageEvent, named
 from alerts.peers import Ask, Decision, Peers, Standing
 from alerts.slos.model import Slo
 from telemetry.errors import EdgepathError
@@ -72,6 +72,7 @@ class Watcher:
         blind_seconds: float = AFTER_SECONDS,
         keep_events: bool = False,
         peers: Sequence[Ask] = (),
+        deployment: str = "",
     ) -> None:
         """Watch ``slos``.
 
@@ -90,6 +91,8 @@ class Watcher:
             blind_seconds: how long ClickHouse may be away before that is paged.
             keep_events: note pages in ``alert_events``, for budget reports.
             peers: how to ask each of the other watchers, so that one of them tells that ClickHouse is away.
+            deployment: a name that tells what it pages from what the watchers of other deployments page; may be empty.
+                Watchers that share a memory have the same. What was opened under another one keeps that to its end.
 
         Raises:
             ConfigurationError: the state file cannot be used.
@@ -101,14 +104,16 @@ class Watcher:
             slo.name: drill_policy(policy) if slo.drill else rules_of(slo, policy) for slo in self._slos.values()
         }
         self._memory: Memory = memory or FileMemory(state_file)
+        self._shared = memory is not None
         self._outbox = Outbox(notifiers, self._memory.instance)
         self._notifiers = tuple(notifiers)
         self._lookups = Lookups(store, self._slos, policy.delay_seconds, base_url)
         outage_file = state_file.with_name(f"{state_file.stem}.outage.json") if state_file and blindness else None
-        self._outage = Outage(outage_file, blind_seconds) if blindness else None
+        self._deployment = deployment
+        self._outage = Outage(outage_file, blind_seconds, deployment=deployment) if blindness else None
         self._outage_lock = threading.Lock()  # held until told: a resolve must not overtake its page
         had_told = self._outage is not None and self._outage.told is not None and self._outage.ours
-        self._peers = Peers(self._memory.instance, peers, told=had_told)
+        self._peers = Peers(self._memory.instance, peers, told=had_told, deployment=deployment)
         self.work = Work()
         self._known = Known(self._slos.values(), self._policies)
         self._failed_at = float("-inf")
@@ -137,6 +142,8 @@ class Watcher:
             StoreError, UnavailableError: the counts cannot be read; every alert stays as it was.
             Exception: a defect of Edgepath; the same holds, and it is paged as blindness when it goes on.
         """
+        if self.work.begun is None and self._shared:
+            self._failed_at = now  # of what was before nobody knows: others may not have been able to speak
         self.work = replace(self.work, begun=now, evaluations=self.work.evaluations + 1)
         try:
             events = self._evaluate(now)
@@ -173,7 +180,8 @@ class Watcher:
     def standing(self, now: float) -> Standing:
         """What other watchers are told of us when they ask. From any thread."""
         evaluated = self.work.evaluated
-        return Standing(self._memory.instance, self._peers.stage, None if evaluated is None else now - evaluated)
+        ago = None if evaluated is None else now - evaluated
+        return Standing(self._memory.instance, self._peers.stage, ago, self._deployment)
 
     def waiting(self, now: float, seconds: float) -> None:
         """Hear from another thread (:mod:`alerts.lookout`) that ClickHouse has been asked for ``seconds`` and has not answered.
@@ -289,7 +297,7 @@ class Watcher:
         state, change = step(before, verdicts, now, policy.keep_firing_seconds, policy.flap_seconds)
         if change == "trigger":
             first = next((v for v in verdicts if v.fires and v.rule.key in state.rules), verdicts[0])
-            opened = triggered(slo, policy, key, first, state, now)
+            opened = named(triggered(slo, policy, key, first, state, now), self._deployment)
             return Alert(state, opened), opened
         if state.firing and opened is not None:
             more = addressed(slo, policy, key, verdicts, opened, state, now)
@@ -328,9 +336,8 @@ class Watcher:
                 after[key] = Alert(now_state, opened)
         return after, events
 
-    @staticmethod
     def _blind_event(
-        change: Change, key: AlertKey, blind: sight.Blind | None, opened: PageEvent | None, now: float
+        self, change: Change, key: AlertKey, blind: sight.Blind | None, opened: PageEvent | None, now: float
     ) -> PageEvent:
         if change == "resolve" and opened is not None:
             return replace(opened, kind="resolve", at=now)
@@ -340,4 +347,4 @@ class Watcher:
             change, group.slo.removeprefix("~"), key.dedup_key, key.severity, text, now, now,
             group.environment, group.value if group.dimension == "pop" else "",
         )  # fmt: skip
-        return replace(event, slo=blind.slo, targets=blind.targets) if blind else event
+        return named(replace(event, slo=blind.slo, targets=blind.targets) if blind else event, self._deployment)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from alerts.notify.alertmanager import alertmanager
 from alerts.notify.base import DeliveryError, Notifier, Settled
@@ -41,14 +42,28 @@ def for_targets(targets: Iterable[Target], environment: Mapping[str, str] = os.e
     """A notifier for each OpenSLO notification target; each is told only of the alerts whose policies name it.
 
     Raises:
-        ConfigurationError: a target's environment variable is not set, or holds no URL.
+        ConfigurationError: a target's environment variable is not set, or its file cannot be read, or they hold no URL.
     """
     made: list[Notifier] = []
     for target in targets:
-        where = environment.get(target.variable, "") if target.variable else target.url
+        where = environment.get(target.variable, "") if target.variable else target.url or _held(target)
         if not where:
             raise ConfigurationError(
                 f"{target.file}: the notification target {target.name} is to be found in {target.variable}, which is not set"
             )
         made.append(_MAKERS[target.kind](where, only=target.name))
     return made
+
+
+def _held(target: Target) -> str:
+    """The first line of a target's file."""
+    named = f"{target.file}: the notification target {target.name} is to be found in {target.path}, which"
+    try:
+        lines = Path(target.path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"{named} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{named} does not hold text in UTF-8") from None
+    if not lines or not (held := lines[0].strip()):
+        raise ConfigurationError(f"{named} is empty: its first line must be the URL or the key")
+    return held

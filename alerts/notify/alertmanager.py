@@ -26,6 +26,7 @@ def alert(event: PageEvent, hold_seconds: float = HOLD_SECONDS) -> dict[str, Any
         "cause": "" if event.cause == BURN else event.cause,
         "slo": event.slo,
         "service": event.service,
+        "deployment": event.deployment,
         "environment": event.environment,
         "severity": event.severity,
         **({event.dimension: event.value} if event.dimension else {}),

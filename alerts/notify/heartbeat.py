@@ -20,18 +20,19 @@ WATCHDOG_NAME: Final = "EdgepathWatchdog"
 class _Beat:
     """Sends a beat; what the queue gives it is only when."""
 
-    def __init__(self, poster: JsonPoster, watchdog: bool) -> None:
+    def __init__(self, poster: JsonPoster, watchdog: bool, deployment: str) -> None:
         self._poster = poster
         self._watchdog = watchdog
+        self._named = {"deployment": deployment} if deployment else {}
 
     def send(self, event: PageEvent) -> None:
         """As :meth:`alerts.notify.base.Sender.send`."""
         if not self._watchdog:
-            self._poster.post({"source": "edgepath watch", "evaluated": rfc3339(event.at)})
+            self._poster.post({"source": "edgepath watch", **self._named, "evaluated": rfc3339(event.at)})
             return
         self._poster.post([
             {
-                "labels": {"alertname": WATCHDOG_NAME, "service": "edgepath", "severity": "none"},
+                "labels": {"alertname": WATCHDOG_NAME, "service": "edgepath", **self._named, "severity": "none"},
                 "annotations": {"summary": "edgepath watch evaluates its SLOs. This always fires; page when it does not."},
                 "startsAt": rfc3339(event.started),
                 "endsAt": rfc3339(event.at + GOOD_FOR_SECONDS),
@@ -80,8 +81,12 @@ class Heartbeat:
         self._queue.close(timeout_seconds)
 
 
-def heartbeat(url: str, *, watchdog: bool = False, every_seconds: float = EVERY_SECONDS) -> Heartbeat:
+def heartbeat(
+    url: str, *, watchdog: bool = False, every_seconds: float = EVERY_SECONDS, deployment: str = ""
+) -> Heartbeat:
     """A dead-man's switch at ``url``: of an Alertmanager (its base) with ``watchdog``, else whatever takes a POST.
+
+    With the name of the ``deployment``, if it has one: one that is dead must not look alive because another one is.
 
     Raises:
         ConfigurationError: it is not an HTTP URL.
@@ -89,7 +94,9 @@ def heartbeat(url: str, *, watchdog: bool = False, every_seconds: float = EVERY_
     poster = JsonPoster(f"{url.rstrip('/')}/api/v2/alerts" if watchdog else url)
     # An old beat is no news: it is given up when the next one is due.
     options: dict[str, Any] = {"give_up_seconds": every_seconds, "capacity": 1}
-    return Heartbeat(QueuedNotifier(label("heartbeat", url), _Beat(poster, watchdog), **options), every_seconds)
+    return Heartbeat(
+        QueuedNotifier(label("heartbeat", url), _Beat(poster, watchdog, deployment), **options), every_seconds
+    )
 
 
 def _beat(at: float, started: float) -> PageEvent:

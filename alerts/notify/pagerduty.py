@@ -32,6 +32,7 @@ def body(event: PageEvent, routing_key: str) -> dict[str, Any]:
     details = {
         "text": event.text,
         "slo": event.slo,
+        **({"deployment": event.deployment} if event.deployment else {}),
         "environment": event.environment,
         event.dimension or "group": event.value,
         "burn_rates": {"long": event.long_burn, "short": event.short_burn, "long_at_least": event.long_low},
@@ -53,7 +54,7 @@ def body(event: PageEvent, routing_key: str) -> dict[str, Any]:
         **({"client_url": event.dashboard_url} if event.dashboard_url else {}),
         "payload": {
             "summary": event.summary[:LONGEST_SUMMARY],
-            "source": event.value or event.environment or "edgepath",
+            "source": event.value or event.environment or event.deployment or "edgepath",
             "severity": severity,
             "timestamp": rfc3339(event.started),
             "component": event.blame[0].component if event.blame else event.tier,

@@ -149,6 +149,8 @@ def _summary(slo: Slo, severity: str) -> str:
 
 def _contact_point(target: NotificationTarget) -> Json:
     where = f"${target.variable}" if target.variable else _literal(target.url)
+    if target.path:
+        where = f"$__file{{{target.path}}}"  # Grafana reads it itself
     settings: Json = {_SECRETS.get(target.kind, "url"): where}
     return _point(target.name, _TYPES[target.kind], settings)
 

@@ -2,7 +2,7 @@
 
 An AlertPolicy has one condition: a burn rate (``threshold``) over ``lookbackWindow``. What OpenSLO cannot say is said by
 annotations: ``edgepath/shortWindow`` of the condition (by default a twelfth of the long one, as the SRE Workbook advises in
-chapter 5), ``edgepath/url`` or ``edgepath/urlFrom`` of the target (the name of an environment variable, for secrets).
+chapter 5), ``edgepath/url`` or ``edgepath/urlFrom`` of the target (which variable or file has it, for secrets).
 """
 
 import re
@@ -40,17 +40,22 @@ def target_from(source: Object) -> Target | None:
     spec = source.spec.fields(("target",), ("description",))
     kind = _named(spec["target"], TARGETS) if "target" in spec else None
     description = (spec["description"].text() or "") if "description" in spec else ""
-    url, variable = source.annotations.get(URL, ""), source.annotations.get(URL_FROM, "")
-    variable = variable.removeprefix("env:")
-    if bool(url) == bool(variable):
+    url, where = source.annotations.get(URL, ""), source.annotations.get(URL_FROM, "")
+    path = where.removeprefix("file:") if where.startswith("file:") else ""
+    variable = "" if path or where == "file:" else where.removeprefix("env:")
+    if bool(url) == bool(variable or path):
         source.metadata.note(
-            f"write where to send to: {URL_FROM}: env:VARIABLE (for secrets), or {URL}: https://...", "annotations"
+            f"write where to send to: {URL_FROM}: env:VARIABLE or file:/PATH (for secrets), or {URL}: https://...",
+            "annotations",
         )
+        return None
+    if path and not path.startswith("/"):
+        source.metadata.note(f"{path!r} is no absolute path; write file:/PATH", f"annotations.{URL_FROM}")
         return None
     if variable and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         source.metadata.note(f"{variable!r} is no name of an environment variable", f"annotations.{URL_FROM}")
         return None
-    return None if kind is None else Target(source.name, kind, url, variable, description, source.file)
+    return None if kind is None else Target(source.name, kind, url, variable, description, source.file, path)
 
 
 def _object(item: Reader, kind: str, reference: str, objects: Objects) -> Object | None:

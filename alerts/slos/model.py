@@ -43,9 +43,10 @@ class Target:
     Attributes:
         name, description: for people.
         kind: ``alertmanager``, ``pagerduty``, ``slack`` or ``webhook``.
-        url: where to send; empty if an environment variable has it.
+        url: where to send; empty if an environment variable or a file has it.
         variable: name of the environment variable that has the URL or (PagerDuty) the routing key; may be empty.
         file: where it was read from.
+        path: absolute path of a file whose first line is what the variable would hold; may be empty.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Target:
     variable: str
     description: str
     file: str
+    path: str = ""
 
 
 @dataclass(frozen=True)

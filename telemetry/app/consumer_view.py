@@ -48,9 +48,8 @@ class ConsumerView:
         return Snapshot(
             lag=tuple(Lag(topic, partition, records) for topic, lag in lags for partition, records in lag.items()),
             joined=self._feed.joined,
-            store_reachable=not status.trouble,
             round_at=self._round_at,
-            trouble=status.trouble,
+            troubles=status.troubles,
             keying=report.verdict,
             warnings=tuple(text for text in (report.text, self._wrong_with(metrics)) if text),
             records=status.records,

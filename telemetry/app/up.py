@@ -50,7 +50,12 @@ class Facts:
     pipeline: Status
     spans_received: int
     open_pages: Sequence[PageEvent]
-    trouble: str
+    troubles: Sequence[str]
+
+    @property
+    def trouble(self) -> str:
+        """All that does not go as it should, in one line; empty while all is well."""
+        return "; ".join(self.troubles)
 
 
 class Up:
@@ -119,7 +124,10 @@ class Up:
         self.metrics = MetricPipeline(ways.metrics.feed, self.store, settings, topic=ways.metrics.topic)
         self._parts.callback(self.metrics.close)
 
-        web = WebServer(create_app(self.store, status=self._status, pages=self._open_pages), s.host, s.web_port)
+        page = create_app(
+            self.store, status=self._status, pages=self._open_pages, troubles=lambda: self.facts().troubles
+        )
+        web = WebServer(page, s.host, s.web_port)
         # The page is bound first, for its real port is in every page's link.
         self._watch: WatchLoop | None = None
         web.start()
@@ -213,7 +221,11 @@ class Up:
             pipeline=status,
             spans_received=self.counters.snapshot().spans,
             open_pages=watch.open_pages() if watch else (),
-            trouble=status.trouble or (watch.trouble if watch else "") or self.metrics.status().trouble,
+            troubles=(
+                *status.troubles,
+                *([f"the evaluation of SLOs failed: {watch.trouble}"] if watch and watch.trouble else ()),
+                *([f"metrics are not stored: {lost}"] if (lost := self.metrics.status().trouble) else ()),
+            ),
         )
 
     def recent(self, seconds: int = 15) -> tuple[float, float | None, float | None]:

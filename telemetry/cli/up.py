@@ -1,6 +1,7 @@
 """``edgepath up``: everything in one process."""
 
 import json
+import logging
 import threading
 import time
 from contextlib import nullcontext
@@ -13,15 +14,18 @@ from click.core import ParameterSource
 from telemetry.cli import logs
 from telemetry.cli.duration import Duration
 from telemetry.cli.kafka_options import SECURITY_NAMES, kafka_security_options, kafka_settings
-from telemetry.cli.settings import Configured, Secret, setting
+from telemetry.cli.page_options import page_options
+from telemetry.cli.settings import Configured, setting
 from telemetry.cli.slo_options import slos_option
 from telemetry.cli.stopping import stopped_by_signals
+from telemetry.errors import EdgepathError
 
 if TYPE_CHECKING:
     from telemetry.app.up import Up
     from telemetry.demo.settings import DemoSettings
     from telemetry.feeds.kafka import KafkaSettings
 
+_log = logging.getLogger(__name__)
 _PORT = click.IntRange(0, 65535)
 
 
@@ -52,26 +56,7 @@ _PORT = click.IntRange(0, 65535)
     show_default="workbook, demo with --demo",
     help="Burn-rate policy: a shipped one's name, or a file.",
 )
-@setting(
-    "--webhook",
-    "webhooks",
-    table="pages",
-    multiple=True,
-    metavar="URL",
-    envvar="EDGEPATH_WEBHOOK",
-    secret=Secret.PATH,
-    help="Post pages as JSON; may be repeated.",
-)
-@setting(
-    "--alertmanager",
-    "alertmanagers",
-    table="pages",
-    multiple=True,
-    metavar="URL",
-    envvar="EDGEPATH_ALERTMANAGER",
-    secret=Secret.PASSWORD,
-    help="Alertmanager, e.g. http://host:9093; repeat for each of a cluster.",
-)
+@page_options("webhooks", "alertmanagers")
 @setting(
     "--kafka",
     is_flag=False,
@@ -161,9 +146,16 @@ def _demo(options: dict[str, Any]) -> "DemoSettings":
 
 def _watch_until_done(running: "Up", screen: Any, stopping: threading.Event) -> None:
     until = time.monotonic() + running.settings.run_seconds if running.settings.run_seconds else None
+    problem = ""
     with screen.live() or nullcontext():
         while not stopping.wait(1.0):
             running.check()
-            screen.line(running.facts(), running.recent)
+            try:
+                screen.line(running.facts(), running.recent)
+                problem = ""
+            except EdgepathError as error:  # a figure for the screen ends nothing
+                if str(error) != problem:
+                    problem = str(error)
+                    _log.warning("the live line cannot be drawn: %s", problem)
             if until is not None and time.monotonic() >= until:
                 return

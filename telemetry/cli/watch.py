@@ -15,7 +15,9 @@ from telemetry.cli.addresses import address
 from telemetry.cli.clickhouse_options import clickhouse_options
 from telemetry.cli.duration import Duration
 from telemetry.cli.logs import say
-from telemetry.cli.settings import Configured, Secret, setting
+from telemetry.cli.names import Name
+from telemetry.cli.page_options import page_options
+from telemetry.cli.settings import Configured, setting
 from telemetry.cli.slo_options import slo_options
 from telemetry.cli.stopping import stopped_by_signals
 from telemetry.errors import ConfigurationError, EdgepathError
@@ -42,62 +44,13 @@ _LEFT: Final = "open alerts and what was not sent are written down, and the next
 @clickhouse_options()
 @setting("--data", type=click.Path(path_type=Path), help="Data directory of an embedded store, instead of a server.")
 @slo_options
-@setting(
-    "--webhook",
-    "webhooks",
-    table="pages",
-    metavar="URL",
-    multiple=True,
-    envvar="EDGEPATH_WEBHOOK",
-    secret=Secret.PATH,
-    help="Post pages as JSON; may be repeated.",
-)
-@setting(
-    "--alertmanager",
-    "alertmanagers",
-    table="pages",
-    metavar="URL",
-    multiple=True,
-    envvar="EDGEPATH_ALERTMANAGER",
-    secret=Secret.PASSWORD,
-    help="Alertmanager, e.g. http://host:9093; repeat for each of a cluster.",
-)
-@setting(
-    "--pagerduty",
-    "pagerduties",
-    table="pages",
-    metavar="KEY",
-    multiple=True,
-    envvar="EDGEPATH_PAGERDUTY",
-    secret=Secret.WHOLE,
-    help="PagerDuty routing key (Events API v2).",
-)
+@page_options("webhooks", "alertmanagers", "pagerduties", "slacks", "heartbeats")
 @setting(
     "--pagerduty-url",
     table="pages",
     metavar="URL",
     envvar="EDGEPATH_PAGERDUTY_URL",
     help="Where PagerDuty takes events, e.g. of its EU region.",
-)
-@setting(
-    "--slack",
-    "slacks",
-    table="pages",
-    metavar="URL",
-    multiple=True,
-    envvar="EDGEPATH_SLACK",
-    secret=Secret.PATH,
-    help="Incoming webhook of Slack, Mattermost and their like; may be repeated.",
-)
-@setting(
-    "--heartbeat",
-    "heartbeats",
-    table="pages",
-    metavar="URL",
-    multiple=True,
-    envvar="EDGEPATH_HEARTBEAT",
-    secret=Secret.PATH,
-    help="Dead-man's switch: POST here every minute while SLOs are evaluated; it pages when that stops.",
 )
 @setting(
     "--watchdog/--no-watchdog",
@@ -144,14 +97,13 @@ _LEFT: Final = "open alerts and what was not sent are written down, and the next
     envvar="EDGEPATH_WATCH_OBSERVE",
     help="Prometheus metrics under /metrics, probes under /healthz and /readyz, and /peer for other watchers.",
 )
+@page_options("peers")
 @setting(
-    "--peer",
-    "peers",
-    metavar="URL",
-    multiple=True,
-    envvar="EDGEPATH_WATCH_PEER",
-    secret=Secret.PASSWORD,
-    help="Another watcher's --observe address, e.g. http://watch-2:9465: of those, one tells that ClickHouse is away.",
+    "--deployment",
+    type=Name(),
+    metavar="NAME",
+    default="",
+    help="Name of this Edgepath in its pages, where several page the same people; the same for all watchers of one.",
 )
 @click.option("--once", is_flag=True, help="Evaluate once, deliver, and end.")
 def watch(
@@ -174,6 +126,7 @@ def watch(
     drain: float,
     observe: str,
     peers: tuple[str, ...],
+    deployment: str,
     once: bool,
 ) -> None:
     """Evaluate SLOs and page: the screen, Alertmanagers, PagerDuty, Slack, webhooks, and the SLOs' own OpenSLO targets.
@@ -181,8 +134,8 @@ def watch(
     Run two for high availability: they share their state in ClickHouse, and a page is sent by one of them. With --observe and
     --peer they also agree who tells that ClickHouse itself is away; else each of them does.
 
-    URLs and keys may hold secrets: variables (EDGEPATH_SLACK, EDGEPATH_PAGERDUTY and so on) and the settings file keep them
-    off the command line.
+    URLs and keys may hold secrets: files of their own (--slack-file, --pagerduty-file and so on), variables (EDGEPATH_SLACK,
+    EDGEPATH_PAGERDUTY and so on) and the settings file keep them off the command line.
 
     \b
     Example:
@@ -210,8 +163,8 @@ def watch(
         checked(dashboards, "the base URL of Grafana or of Edgepath's page (--dashboards); write https://HOST")
     notifiers: list[Notifier] = [notify.CallbackNotifier(_tell, _here())]
     notifiers += _notifiers(catalog, webhooks, alertmanagers, pagerduties, pagerduty_url, slacks)
-    notifiers += [notify.heartbeat(url) for url in heartbeats]
-    notifiers += [notify.heartbeat(url, watchdog=True) for url in alertmanagers if watchdog]
+    notifiers += [notify.heartbeat(url, deployment=deployment) for url in heartbeats]
+    notifiers += [notify.heartbeat(url, watchdog=True, deployment=deployment) for url in alertmanagers if watchdog]
     # A watcher that starts while ClickHouse is away is there to say so.
     later = LaterStore(lambda: open_store(clickhouse, data, answer_seconds=_ANSWER_SECONDS))
     with stopped_by_signals(drain, _LEFT) as stopping, contextlib.closing(later) as store:
@@ -229,6 +182,7 @@ def watch(
             blind_seconds=blind_after,
             keep_events=True,
             peers=[asking(url) for url in peers],
+            deployment=deployment,
         )
         every = interval or rules.interval_seconds
         with (
@@ -267,7 +221,9 @@ def _notifiers(
     from alerts import notify  # noqa: PLC0415
 
     if pagerduty_url and not pagerduties:
-        raise ConfigurationError("--pagerduty-url needs a routing key; give EDGEPATH_PAGERDUTY or --pagerduty")
+        raise ConfigurationError(
+            "--pagerduty-url needs a routing key; give --pagerduty-file, EDGEPATH_PAGERDUTY or --pagerduty"
+        )
     made: list[Notifier] = [notify.webhook(url) for url in webhooks]
     made += [notify.alertmanager(url) for url in alertmanagers]
     made += [notify.pagerduty(key, *([pagerduty_url] if pagerduty_url else [])) for key in pagerduties]

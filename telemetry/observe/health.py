@@ -44,14 +44,11 @@ class Health:
         return Judgement(True)
 
     def ready(self, snapshot: Snapshot) -> Judgement:
-        """Whether it is alive, a member of its group, and the store answers."""
+        """Whether it is alive, a member of its group, and waits for nothing."""
         reasons = list(self.alive(snapshot).reasons)
         if not snapshot.joined:
             reasons.append("it has not joined its consumer group yet")
-        if not snapshot.store_reachable:
-            reasons.append("the store does not answer")
-        if snapshot.trouble:
-            reasons.append(snapshot.trouble)
+        reasons += snapshot.troubles
         return Judgement(not reasons, tuple(reasons))
 
 

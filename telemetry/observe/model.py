@@ -21,9 +21,9 @@ class Snapshot:
     Attributes:
         lag: of each partition that it has, of spans and of metrics.
         joined: whether it is a member of its group (it may have no partition yet, or no more).
-        store_reachable: whether the store took or answered the last statement.
         round_at: when the loop began its last round, in seconds of ``time.monotonic``.
-        trouble: what it waits for, in a line; empty while all is well.
+        troubles: what it waits for (ClickHouse, Kafka, what is stored of a partition), a line each, without secrets; none while
+            all is well.
         keying: how the topic is keyed, in a word (``telemetry.feeds.kafka.keying.Verdict``).
         warnings: what does not stop it but should be mended, a line each.
         records, bytes: polled messages and their values' bytes.
@@ -47,9 +47,8 @@ class Snapshot:
 
     lag: Sequence[Lag] = ()
     joined: bool = False
-    store_reachable: bool = True
     round_at: float = 0.0
-    trouble: str = ""
+    troubles: Sequence[str] = ()
     keying: str = "fine"
     warnings: Sequence[str] = ()
     records: int = 0

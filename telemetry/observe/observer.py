@@ -92,7 +92,7 @@ class Observer:
     def look(self) -> Snapshot:
         """The snapshot of now."""
         if self._look is None:
-            return Snapshot(round_at=self._begun, trouble="it is starting")
+            return Snapshot(round_at=self._begun, troubles=("it is starting",))
         return self._look()
 
 

@@ -6,7 +6,8 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from telemetry.errors import EdgepathError
@@ -16,9 +17,20 @@ from telemetry.redaction import redact_text
 _log = logging.getLogger(__name__)
 _TROUBLED_SECONDS = 1.0
 _LONGEST_REST = 30.0
+_MOST_DOUBLED = 10  # enough for the longest rest; a float has no room for a thousand
 _CALM_SECONDS = 60.0
 """So long after the last error that nobody thought of, all is taken to be well again. More than the longest rest."""
 _RECORD_BYTES = 256  # of an object, besides its value
+
+
+@contextmanager
+def beginning(partition: int) -> Iterator[None]:
+    """What fails inside is told as what keeps ``partition`` from being begun."""
+    try:
+        yield
+    except EdgepathError as error:
+        error.add_note(f"partition {partition} cannot be begun")
+        raise
 
 
 class Loop(ABC):
@@ -57,12 +69,12 @@ class Loop(ABC):
             except EdgepathError as error:
                 if not self._trouble:
                     _log.error("the pipeline waits: %s", error)
-                self._trouble = str(error)
+                self._trouble = ": ".join([*getattr(error, "__notes__", ()), redact_text(str(error))])
                 stop.wait(_TROUBLED_SECONDS)
             except Exception as error:  # noqa: BLE001 - records must go on
                 self._fell(error)
                 self._begin_anew()  # before anything else: of what is half done nothing may be stored or committed
-                stop.wait(min(2.0 ** (self._falls - 1) * _TROUBLED_SECONDS, _LONGEST_REST))
+                stop.wait(min(2.0 ** min(self._falls - 1, _MOST_DOUBLED) * _TROUBLED_SECONDS, _LONGEST_REST))
 
     def _well(self) -> None:
         if self._falls and time.monotonic() - self._fell_at > _CALM_SECONDS:
@@ -73,7 +85,7 @@ class Loop(ABC):
     def _fell(self, error: Exception) -> None:
         said = redact_text("".join(traceback.format_exception(error)))  # it may quote what was sent
         _log.error("the loop met an error that it does not know, and begins anew: %s", said)
-        self._trouble = redact_text(f"{type(error).__name__}: {error}")
+        self._trouble = redact_text(f"a defect of Edgepath: {type(error).__name__}: {error}")
         self._falls += 1
         self._fell_at = time.monotonic()
 

@@ -23,7 +23,7 @@ from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.otlp.redaction import scrub_metrics
 from telemetry.observe.model import NoTimings
 from telemetry.pipeline.encodings import in_protobuf
-from telemetry.pipeline.loop import Loop
+from telemetry.pipeline.loop import Loop, beginning
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.settings import MetricPipelineSettings
 from telemetry.store.base import Store
@@ -222,9 +222,12 @@ class MetricPipeline(Loop):
         for partition, committed in assigned.items():
             if partition in self._partitions:
                 continue
-            lease = self._log.take_over(partition)
-            # Only now: nobody else adds to it any more.
-            stored_to = resume_offset(self._store, METRICS, topic=self._topic, partition=partition, committed=committed)
+            with beginning(partition):
+                lease = self._log.take_over(partition)
+                # Only now: nobody else adds to it any more.
+                stored_to = resume_offset(
+                    self._store, METRICS, topic=self._topic, partition=partition, committed=committed
+                )
             self._partitions[partition] = _Partition(lease.writer, lease.next_number, stored_to)
             self._committed[partition] = committed
             self._drained_at = 0  # it may have old records

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -18,10 +18,11 @@ from telemetry.feeds.otlp.intake import Signal
 from telemetry.feeds.otlp.redaction import scrub
 from telemetry.observe.model import NoTimings, Timings
 from telemetry.pipeline.encodings import in_protobuf
-from telemetry.pipeline.loop import Loop
+from telemetry.pipeline.loop import Loop, beginning
 from telemetry.pipeline.outbox import Outbox
 from telemetry.pipeline.past import StoredPast
 from telemetry.pipeline.settings import PipelineSettings
+from telemetry.redaction import redact_text
 from telemetry.store.base import Store
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 15.0
 _PATIENCE_SECONDS = 5.0
 """So long a round waits for the past where that does not answer."""
+_NAMED = 5
+"""Partitions with the same trouble that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,10 @@ class _Refusal:
 
 @dataclass(frozen=True)
 class Status:
-    """What the loop has done and where it stands; counts since the start."""
+    """What the loop has done and where it stands; counts since the start.
+
+    ``troubles`` is what it waits for, a line each: where, and what was answered there.
+    """
 
     records: int
     bytes: int
@@ -71,7 +77,12 @@ class Status:
     partitions: int
     lag: int
     rounds: int
-    trouble: str
+    troubles: tuple[str, ...]
+
+    @property
+    def trouble(self) -> str:
+        """The first of what it waits for; empty while all is well."""
+        return self.troubles[0] if self.troubles else ""
 
 
 class Pipeline(Loop):
@@ -141,8 +152,19 @@ class Pipeline(Loop):
             partitions=len(engine.partitions),
             lag=self._lag,
             rounds=self._rounds,
-            trouble=outbox.trouble or self._trouble or next((r.reason for r in tuple(self._refused.values())), ""),
+            troubles=tuple(self._troubles()),
         )
+
+    def _troubles(self) -> Iterator[str]:
+        if said := self._outbox.trouble:
+            yield f"blocks cannot be stored: {redact_text(said)}"
+        if self._trouble:
+            yield self._trouble
+        refused = self._refused.copy()  # we may be another thread
+        for reason in dict.fromkeys(each.reason for each in refused.values()):
+            which = sorted(partition for partition, each in refused.items() if each.reason == reason)
+            some = ", ".join(map(str, which[:_NAMED])) + (f" and {len(which) - _NAMED} more" if which[_NAMED:] else "")
+            yield f"the past of partition{'s' * (len(which) > 1)} {some} cannot be read: {redact_text(reason)}"
 
     def step(self) -> int:
         """One round; returns how many records came in.
@@ -224,12 +246,13 @@ class Pipeline(Loop):
         for partition, committed in assigned.items():
             if partition not in self._engine.partitions:
                 now_ms = self._wall_ms()
-                lease = self._log.take_over(partition)
-                # Only now: nobody else adds to it any more.
                 s = self._settings.engine
                 # Half of what there is room for: the other half is for what comes, before the first of it has to go.
                 most = s.max_remembered // (2 * len(assigned))
-                emitted = self._past.emitted(partition, committed, remember_ms=s.remember_ms, most=most)
+                with beginning(partition):
+                    lease = self._log.take_over(partition)
+                    # Only now: nobody else adds to it any more.
+                    emitted = self._past.emitted(partition, committed, remember_ms=s.remember_ms, most=most)
                 self._engine.assign(
                     partition,
                     writer=lease.writer,

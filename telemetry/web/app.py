@@ -36,6 +36,7 @@ _CSP: Final = (
 )
 
 OpenPages = Callable[[], Sequence[Mapping[str, object]]]
+Troubles = Callable[[], Sequence[str]]
 Status = Callable[[], Mapping[str, object]]
 
 
@@ -51,6 +52,7 @@ def create_app(
     title: str = "Edgepath",
     status: Status | None = None,
     pages: OpenPages | None = None,
+    troubles: Troubles | None = None,
     limits: Limits | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
@@ -63,6 +65,7 @@ def create_app(
         status: short facts for the head of the page and ``/healthz``, label to value; called often, must be quick.
         pages: the pages open now, each ``{"slo", "severity": "page" | "ticket", "summary", "since": ISO 8601}`` and, if there
             is one, ``"link"``, an address on this page that begins with ``/``.
+        troubles: why the process behind it does not do its work, a line each, for ``/readyz``; must be quick.
         limits: what one query may cost.
         now: the clock.
 
@@ -75,6 +78,7 @@ def create_app(
         title=title,
         status=status or dict,
         pages=pages or tuple,
+        troubles=troubles or tuple,
         now=now,
     )
     return Starlette(
@@ -82,6 +86,7 @@ def create_app(
             Route("/", site.home),
             Route("/d/{uid}", site.page),
             Route("/healthz", site.health),
+            Route("/readyz", site.ready),
             Route("/api/boards", site.list_boards),
             Route("/api/state", site.state),
             Route("/api/boards/{uid}", site.board),
@@ -105,6 +110,7 @@ class _Site:
         title: str,
         status: Status,
         pages: OpenPages,
+        troubles: Troubles,
         now: Callable[[], datetime],
     ) -> None:
         self._boards = boards
@@ -112,6 +118,7 @@ class _Site:
         self._title = title
         self._status = status
         self._pages = pages
+        self._troubles = troubles
         self._now = now
         self._slots = anyio.CapacityLimiter(_QUERIES_AT_ONCE)
 
@@ -128,6 +135,15 @@ class _Site:
         except EdgepathError as error:
             return JSONResponse({"status": "failing", "error": str(error)}, status_code=503)
         return JSONResponse({"status": "ok", **await anyio.to_thread.run_sync(self._status)})
+
+    async def ready(self, _: Request) -> Response:
+        """As a consumer's and a watcher's: for whoever wants to know whether work gets done."""
+        reasons = list(await anyio.to_thread.run_sync(self._troubles))
+        try:
+            await anyio.to_thread.run_sync(self._runner.ready)
+        except EdgepathError as error:
+            reasons.append(f"the page cannot ask ClickHouse: {error}")
+        return JSONResponse({"ok": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
 
     async def list_boards(self, _: Request) -> Response:
         boards = [{"uid": board.uid, "title": board.title} for board in self._boards.values()]

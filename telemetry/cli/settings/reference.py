@@ -54,6 +54,10 @@ several values have them with spaces between; paths, with colons.
 Secrets are never shown: not by `--show-config`, not in messages, not in logs at any level. They are read at the start: a new
 one needs a restart.
 
+Who is paged may be a secret, too (a key, the path of a URL, a password in it): each such option has a twin that names a file,
+`--slack-file` for `--slack`. A file holds one secret, its first line, as clusters and systemd (`LoadCredential=`) mount them;
+for several, name several files. A secret that is given equally strongly in both ways is a mistake, and nothing is begun.
+
 **Logs.** Logs go to standard error, what a command does to standard output. With `--log-format json` both are one JSON object
 a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`; `fields` and `exception` if there are any. Card numbers and
 secrets are taken out of all of it (what is wrong with the command line itself is told as text). `--log-level info` or `debug`

@@ -1,6 +1,7 @@
 """Secrets out of files, and out of what is shown."""
 
 import os
+import re
 import stat
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,7 @@ from telemetry.cli import cleaning, logs
 from telemetry.cli.settings.setting import Secret, Setting, SettingsError, rank
 
 _LARGEST = 64 * 1024
+_WORD = re.compile(r"[!-~]+")
 
 
 def read_line(path: Path, named: str, *, secret: bool = True) -> str:
@@ -24,20 +26,9 @@ def read_line(path: Path, named: str, *, secret: bool = True) -> str:
     Raises:
         SettingsError: it cannot be read, or is empty.
     """
-    try:
-        with path.open("rb") as handle:
-            text = handle.read(_LARGEST).decode()
-    except OSError as error:
-        raise SettingsError(f"{named} {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise SettingsError(f"{named} {path} does not hold text in UTF-8") from None
-    line = text.splitlines()[0] if text else ""
-    if not line:
-        raise SettingsError(f"{named} {path} is empty: its first line must be the {'secret' if secret else 'name'}")
+    line = _first_line(path, named, "secret" if secret else "name")
     if secret:
-        if warning := readable_by_all(path, "a secret"):
-            logs.warn_later(warning)
-        hide(Secret.WHOLE, line)
+        _keep_secret(path, Secret.WHOLE, line)
     return line
 
 
@@ -49,17 +40,85 @@ def given(ctx: click.Context, name: str) -> str:
     Raises:
         SettingsError: both are as strong, or the file cannot be read.
     """
-    plain: str | None = ctx.params.get(name)
-    path: Path | None = ctx.params.get(f"{name}_file")
-    if path is None or (plain and rank(ctx, name) < rank(ctx, f"{name}_file")):
-        return plain or ""
-    file, itself = _setting(ctx, f"{name}_file"), _setting(ctx, name)
+    if not _is_in_file(ctx, name):
+        return ctx.params.get(name) or ""
+    return read_line(
+        ctx.params[f"{name}_file"],
+        _setting(ctx, f"{name}_file").flag,
+        secret=_setting(ctx, name).secret is not Secret.NO,
+    )
+
+
+def given_all(ctx: click.Context, name: str, holds: str) -> tuple[str, ...]:
+    """The same of a setting that may have several values, and several files, with one each.
+
+    Spaces around what a file holds are not part of it.
+
+    Args:
+        ctx: of the command.
+        name: the parameter.
+        holds: what a file should hold, for the message about one that does not. Unless all of it is secret, a URL.
+
+    Raises:
+        SettingsError: both are as strong, or a file cannot be read, or holds something else.
+    """
+    if not _is_in_file(ctx, name):
+        return tuple(ctx.params.get(name) or ())
+    kind, flag = _setting(ctx, name).secret, _setting(ctx, f"{name}_file").flag
+    found = []
+    for path in ctx.params[f"{name}_file"]:
+        text = _first_line(path, flag, "secret").strip()
+        _keep_secret(path, kind, text)
+        # Nothing of it is shown: who has taken the wrong file may have taken any secret.
+        if not (_WORD.fullmatch(text) if kind is Secret.WHOLE else _is_url(text)):
+            cleaning.hide(text)
+            raise SettingsError(f"{flag} {path} does not hold {holds}")
+        found.append(text)
+    return tuple(found)
+
+
+def _is_in_file(ctx: click.Context, name: str) -> bool:
+    plain, file = ctx.params.get(name), ctx.params.get(f"{name}_file")
+    if not file or (plain and rank(ctx, name) < rank(ctx, f"{name}_file")):
+        return False
     if plain and rank(ctx, name) == rank(ctx, f"{name}_file"):
+        at, itself = _setting(ctx, f"{name}_file"), _setting(ctx, name)
         raise SettingsError(
-            f"[{itself.table}] {itself.key} and {file.key} are both given (variables {itself.variable} and {file.variable}): "
+            f"[{itself.table}] {itself.key} and {at.key} are both given (variables {itself.variable} and {at.variable}): "
             "leave one out"
         )
-    return read_line(path, file.flag, secret=itself.secret is not Secret.NO)
+    return True
+
+
+def _first_line(path: Path, named: str, what: str) -> str:
+    try:
+        with path.open("rb") as handle:
+            text = handle.read(_LARGEST).decode()
+    except OSError as error:
+        raise SettingsError(f"{named} {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{named} {path} does not hold text in UTF-8") from None
+    line = text.splitlines()[0] if text else ""
+    if not line.strip():
+        raise SettingsError(f"{named} {path} is empty: its first line must be the {what}")
+    return line
+
+
+def _keep_secret(path: Path, kind: Secret, text: str) -> None:
+    if kind.shown(text) == text:
+        return
+    if warning := readable_by_all(path, "a secret"):
+        logs.warn_later(warning)
+    hide(kind, text)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        plain = text.isprintable() and " " not in text
+        return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _setting(ctx: click.Context, name: str) -> Setting:

@@ -131,6 +131,18 @@ def test_an_alert_whose_old_incident_is_still_open_for_others_gets_a_key_of_its_
     assert regroup(incidents, [clears(iad, T0 + 7400)], 600, T0 + 7400)[0] == {}
 
 
+def test_what_fires_again_as_the_rest_of_its_old_incident_ends_is_a_page_of_its_own() -> None:
+    """PagerDuty wakes nobody for a key that it has not seen the end of."""
+    iad = fires("iad", bad=1)
+    incidents, _ = regroup({}, [fires(bad=9), iad], 600, T0)
+    incidents, _ = regroup(incidents, [clears(fires(), T0 + 60)], 600, T0 + 60)
+    later = T0 + 7200
+    incidents, told = regroup(incidents, [fires(at=later), clears(iad, later)], 600, later)
+    assert [(e.kind, e.started) for e in told] == [("resolve", T0), ("trigger", later)]
+    assert len({e.dedup_key for e in told}) == 1
+    assert [i.event.started for i in incidents.values()] == [later]
+
+
 @pytest.mark.parametrize(
     ("last", "same"),
     [
@@ -175,6 +187,23 @@ def test_who_is_told_of_the_end_is_for_the_slos_own_policies_to_say() -> None:
     incidents, _ = regroup(incidents, [clears(opened, T0 + 60)], 600, T0 + 60)
     (end,) = regroup(incidents, [replace(clears(latency, T0 + 90), targets=())], 600, T0 + 90)[1]
     assert end.targets == ("slack", "pager")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_target_that_only_one_of_the_alerts_has_told_hears_of_the_end(first: int) -> None:
+    """Whichever ends last; one that wants to hear of no end does not."""
+    alerts = [fires("fra", targets=("chat", "quiet")), fires("iad", targets=("chat", "quiet"), bad=1)]
+    incidents, _ = regroup({}, alerts, 600, T0)
+    incidents, (more,) = regroup(incidents, [replace(alerts[0], targets=("pager",), addressed=True)], 600, T0 + 60)
+    assert (more.targets, more.addressed) == (("pager",), True)
+    ends = [
+        replace(clears(alerts[0], T0 + 90), targets=("chat", "pager")),
+        replace(clears(alerts[1], T0 + 90), targets=("chat",)),
+    ]
+    incidents, told = regroup(incidents, [ends[first]], 600, T0 + 90)
+    assert told == []
+    incidents, (end,) = regroup(incidents, [ends[1 - first]], 600, T0 + 120)
+    assert sorted(end.targets) == ["chat", "pager"]
 
 
 def test_the_resolve_of_an_alert_that_no_incident_knows_is_told() -> None:

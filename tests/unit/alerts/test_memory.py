@@ -219,12 +219,14 @@ class RollOut:
     """Two watchers with one memory that know different SLOs of steady traffic, all of which fails."""
 
     def __init__(self, *slos: Slo) -> None:
-        self.stores, self.taken, row = [FakeStore() for _ in slos], list[PageEvent](), SharedRow()
-        self.watchers = [
-            Watcher(store, [slo], DEMO, [Receiver(self.taken)], sync_views=False, memory=row.memory(f"w{i}"))
-            for i, (store, slo) in enumerate(zip(self.stores, slos, strict=True))
-        ]
-        self.second = 0
+        self.stores, self.taken, self.row = [FakeStore() for _ in slos], list[PageEvent](), SharedRow()
+        self.slos, self.second = slos, 0
+        self.watchers = [self.start(i) for i in range(len(slos))]
+
+    def start(self, i: int) -> Watcher:
+        """A new process."""
+        receiver, memory = Receiver(self.taken), self.row.memory(f"w{i}")
+        return Watcher(self.stores[i], [self.slos[i]], DEMO, [receiver], sync_views=False, memory=memory)
 
     def run(self, seconds: int, *which: int) -> list[tuple[str, str]]:
         """(kind, severity) of what is told while those watchers evaluate."""
@@ -262,6 +264,18 @@ def test_who_could_not_speak_while_clickhouse_was_away_is_waited_for() -> None:
     assert rolling.run(30, 0, 1) == [("trigger", "page")]
     rolling.cut_off(UnavailableError("away"))
     assert rolling.run(600, 0, 1) == []
+    rolling.cut_off(None)
+    assert rolling.run(20, 1) == []
+    assert rolling.run(300, 0, 1) == []
+
+
+def test_one_that_is_started_when_clickhouse_is_back_waits_for_the_others_as_well() -> None:
+    """It does not know for how long they could not speak."""
+    rolling = RollOut(make_slo(), make_slo(name="other"))
+    assert rolling.run(30, 0, 1) == [("trigger", "page")]
+    rolling.cut_off(UnavailableError("away"))
+    assert rolling.run(600, 0) == []
+    rolling.watchers[1] = rolling.start(1)
     rolling.cut_off(None)
     assert rolling.run(20, 1) == []
     assert rolling.run(300, 0, 1) == []

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,31 @@ def test_openslo_targets_are_told_only_of_what_names_them(receiver: Receiver) ->
         ConfigurationError, match="the notification target chat is to be found in CHAT_URL, which is not set"
     ):
         notify.for_targets([target], {})
+
+
+def test_where_an_openslo_target_is_may_be_in_a_file(receiver: Receiver, tmp_path: Path) -> None:
+    """As clusters mount secrets; what is wrong with it is told without what it holds."""
+    path = tmp_path / "chat"
+    target = Target("chat", "slack", "", "", "", "a.yaml", str(path))
+
+    def refused() -> str:
+        with pytest.raises(ConfigurationError) as error:
+            notify.for_targets([target], {})
+        return str(error.value)
+
+    named = f"a.yaml: the notification target chat is to be found in {path}, which"
+    assert refused() == f"{named} cannot be read: No such file or directory"
+    for content, problem in ((b"", "is empty"), (b" \nx", "is empty"), (b"\xff", "does not hold text in UTF-8")):
+        path.write_bytes(content)
+        assert refused().startswith(f"{named} {problem}")
+    path.write_text("s3cret\n")
+    assert "s3cret" not in refused()
+    path.write_text(f"{receiver.url}/s3cret \r\nanother\n")
+    (notifier,) = notify.for_targets([target], {})
+    notifier.notify(make_event(targets=("chat",)))
+    until(lambda: receiver.paths == ["/s3cret"])
+    notifier.close(5)
+    assert "s3cret" not in notifier.name
 
 
 def test_receivers_on_one_host_have_names_of_their_own(receiver: Receiver) -> None:

@@ -287,8 +287,10 @@ CASES = {
         "spec.conditions: expected exactly one condition, found 0; write a policy for each"
     ),
     ("{edgepath/urlFrom: \"env:PAGERDUTY_KEY\"}", "{}"): (
-        "metadata.annotations: write where to send to: edgepath/urlFrom: env:VARIABLE (for secrets), or edgepath/url: https://..."
+        "metadata.annotations: write where to send to: edgepath/urlFrom: env:VARIABLE or file:/PATH (for secrets)"
     ),
+    ("env:PAGERDUTY_KEY", "file:run/key"): "edgepath/urlFrom: 'run/key' is no absolute path; write file:/PATH",
+    ("env:PAGERDUTY_KEY", "file:"): "write where to send to: edgepath/urlFrom: env:VARIABLE or file:/PATH",
     ("target: PagerDuty", "target: pigeon"): "spec.target: 'pigeon' is not one of alertmanager, pagerduty, slack, webhook",
     ("{duration: 28d, isRolling: true}", "{duration: 1M, isRolling: true}"): (
         "spec.timeWindow[0].duration: 1M has no fixed length; write 30d, or align it to a calendar"

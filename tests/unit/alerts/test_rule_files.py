@@ -90,6 +90,13 @@ def test_a_targets_name_is_no_pattern() -> None:
     assert not any(re.fullmatch(pattern, label) for label in ("a-b|c\\d", "a.b", "c\\d", "c1"))
 
 
+def test_a_file_with_a_secret_is_read_by_grafana_itself() -> None:
+    target = Target("chat", "slack", "", "", "", "a.yaml", "/run/secrets/chat")
+    found = Catalog(slos=(make_slo(),), targets=(target,))
+    point = rule_files(found, policies.load())["edgepath-contact-points.yaml"]["contactPoints"][0]
+    assert point["receivers"][0]["settings"] == {"url": "$__file{/run/secrets/chat}"}
+
+
 FAST: Final = Alerting("fast", Rule("page", 3600, 300, Decimal("14.4")), ("phone",))
 SLOW: Final = Alerting("slow", Rule("page", 21_600, 1800, Decimal(6), after_seconds=1800), ("chat",))
 OFF: Final = Alerting(

@@ -142,6 +142,9 @@ def test_what_counts_requests_and_has_few_paths_is_doubted() -> None:
         (Doubt(40, 1e6, 3.0e5), True),
         (Doubt(3, 1e6, 9.0e5), False),
         (Doubt(3, 0.0, 0.0), False),
+        (Doubt(3, 5.0, 5.0), False),  # the edge has counted none of the three: its counters began later
+        (Doubt(3, 7.0, 5.0), False),
+        (Doubt(3, 150_002.0, 150_000.0), True),
         (Doubt(0, 149_000.0, 149_000.0), False),  # one in 10,000 may be kept
         (Doubt(0, 150_000.0, 150_000.0), True),
     ],
@@ -186,8 +189,72 @@ def test_doubts_are_read_from_paths_and_counters(store: Store) -> None:
     seen = read_freshness(store, T0)
     assert doubts(store, counters, seen, [], T0) == {}
     found = doubts(store, counters, seen, [FRA, IAD], T0)
-    assert found == {FRA: Doubt(6, 4200.0, 1740.0), IAD: Doubt(0, 7.0, 7.0)}
-    assert sorted(asked) == [(T0 - 4200, T0), (T0 - 1740, T0)]
+    assert found == {FRA: Doubt(6, 4200.0, 1620.0), IAD: Doubt(0, 7.0, 7.0)}
+    assert sorted(asked) == [(T0 - 4200, T0 - 3600), (T0 - 4200, T0), (T0 - 1620, T0)]
+
+
+def test_metrics_without_a_pop_are_no_pop_without_telemetry() -> None:
+    """Of an edge whose metrics do not say where it is the paths come, and do."""
+    seen = fresh(places={FRA: (3000, 500)})
+    for place in (("prod", ""), ("", "fra"), ("", "")):
+        assert doubtful(seen, {place: 9e4}) == []
+    assert doubtful(seen, {("prod", "lhr"): 9e4, ("test", ""): 9e4}) == [("prod", "lhr"), ("test", "")]
+    dark = fresh(places={FRA: (3000, 0), ("prod", ""): (5, 0)})
+    assert doubtful(dark, {("prod", ""): 9e4}) == [("prod", "")]
+
+
+def counted_by_edges(store: Store, counts: Mapping[float, int], began: float) -> EdgeCounters:
+    """Counters of one edge in fra that has been there since ``began``: what it had counted at some times."""
+    points = [
+        f"({int(at)}, {int(began)}, {int(at)}, 'http.server.request.duration', 'cumulative', 'prod', 'edge', 'fra', {n})"
+        for at, n in counts.items()
+    ]
+    names = "time, start_time, stored, metric, temporality, environment, tier, pop, count"
+    store.execute(f"INSERT INTO metric_points ({names}) VALUES {', '.join(points)}")
+    return EdgeCounters(store)
+
+
+def found(store: Store, counters: EdgeCounters, now: float) -> list[str]:
+    """Causes of what cannot be seen, as the watcher finds them."""
+    seen = replace(read_freshness(store, now), points=now)
+    counted = counters(now - COUNTED_SECONDS, now)
+    return [b.cause for b in look(seen, counted, now, doubts(store, counters, seen, doubtful(seen, counted), now))]
+
+
+@pytest.mark.parametrize("export", [30, 60, 120])
+def test_requests_of_the_newest_paths_are_none_since(store: Store, export: int) -> None:
+    """Counters come up to two minutes later. A burst of thirty requests, three of them kept, then one every two minutes."""
+    for at in (T0 - 850, T0 - 849, T0 - 848):
+        append_paths(store, [path_row(start=int(at) * 10**9, stored=int(at) * 1000, arrived=int(at) * 1000)])
+
+    def total(at: float) -> int:
+        return 0 if at < T0 - 840 else 30 + max(0, int(at - T0 + 840) // 120)
+
+    times = range(int(T0) - 5000 + export - 11, int(T0) + 1, export)
+    counters = counted_by_edges(store, {at: total(at) for at in times}, T0 - 90_000)
+    assert found(store, counters, T0) == []
+
+
+@pytest.mark.parametrize(("silent_minutes", "expected"), [(14, []), (22, ["no-telemetry"])])
+def test_telemetry_that_is_lost_where_few_requests_are_kept_is_found(
+    store: Store, silent_minutes: int, expected: list[str]
+) -> None:
+    """59 paths an hour, of 100 requests a minute, which go on."""
+    for at in range(int(T0) - 5000, int(T0) - silent_minutes * 60, 61):
+        append_paths(store, [path_row(start=at * 10**9, stored=at * 1000, arrived=at * 1000)])
+    times = range(int(T0) - 6000, int(T0) + 1, 60)
+    counters = counted_by_edges(store, {at: (at - int(T0) + 9000) * 100 // 60 for at in times}, T0 - 9000)
+    assert found(store, counters, T0) == expected
+
+
+def test_paths_are_not_held_against_counters_that_began_after_them(store: Store) -> None:
+    """An edge that sends metrics since a quarter of an hour; of 100 requests a minute less than one is kept."""
+    for minutes in range(12, 70, 2):
+        at = int(T0) - minutes * 60
+        append_paths(store, [path_row(start=at * 10**9, stored=at * 1000, arrived=at * 1000)])
+    times = range(int(T0) - 900, int(T0) + 1, 60)
+    counters = counted_by_edges(store, {at: (at - int(T0) + 960) // 60 * 100 for at in times}, T0 - 960)
+    assert found(store, counters, T0) == []
 
 
 def test_an_sli_that_matches_nothing_while_paths_come() -> None:

@@ -26,6 +26,7 @@ class Target:
 
     def __init__(self, only: str = "") -> None:
         self.name = only or "general"
+        self.events: list[PageEvent] = []
         self.told: list[tuple[str, str]] = []
         self.at: list[float] = []
         self._only = only
@@ -37,6 +38,7 @@ class Target:
 
     def notify(self, event: PageEvent) -> None:
         """Take it."""
+        self.events.append(event)
         self.told.append((event.kind, event.cause))
         self.at.append(event.at)
         self._done.append(Settled(event.id))

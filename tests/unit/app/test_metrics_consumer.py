@@ -86,7 +86,7 @@ class Paths(FakeFeed):
 class Status:
     """Of a loop of paths: all is well, and nothing came."""
 
-    trouble, split_example = "", ""
+    troubles, split_example = (), ""
 
     def __getattr__(self, _: str) -> int:
         return 0
@@ -191,7 +191,7 @@ def test_the_view_of_a_consumer_has_both(rig: Rig, running: Callable[[], None]) 
     clock[0] = 125.0
     (warning,) = view.look().warnings
     assert warning == "metrics are not stored: their loop has not begun a round for 125 s"
-    assert view.look().store_reachable
+    assert view.look().troubles == ()
 
 
 def test_a_consumer_without_metrics_has_no_warning(caplog: pytest.LogCaptureFixture) -> None:

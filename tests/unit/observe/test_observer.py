@@ -197,8 +197,7 @@ class TestProbes:
         ("change", "reason"),
         [
             ({"joined": False}, "it has not joined its consumer group yet"),
-            ({"store_reachable": False}, "the store does not answer"),
-            ({"trouble": "no topic x"}, "no topic x"),
+            ({"troubles": ("no topic x",)}, "no topic x"),
         ],
     )
     def test_not_ready_is_still_alive(self, observer: Observer, change: dict[str, Any], reason: str) -> None:

@@ -73,7 +73,7 @@ def test_a_partition_whose_past_cannot_be_read_keeps_no_other_one(
     assert rig.stored() == Counter([1, 2])
     assert rig.topic.committed == {0: 2, 1: 1}  # the late span itself is read again by who comes next
     assert 3 < store.asked < 10
-    assert rig.pipeline.status().trouble == "too many bytes to read"
+    assert rig.pipeline.status().trouble == "the past of partition 0 cannot be read: too many bytes to read"
     assert caplog.text.count("partition 0 waits, for its late spans cannot be joined") == 1
     rig.pipeline.finish(0)
     assert "left to who comes next" in caplog.text
@@ -104,6 +104,9 @@ def test_many_partitions_whose_past_answers_slowly(rig: Rig, monkeypatch: pytest
     assert rig.seconds - begun < 10
     rig.pass_time(20)
     assert set(turns) == set(range(6))
+    assert rig.pipeline.status().troubles == (
+        "the past of partitions 0, 1, 2, 3, 4 and 1 more cannot be read: the store does not answer",
+    )
     monkeypatch.undo()
     rig.pass_time(20)
     assert rig.stored() == Counter(range(1, 7))

@@ -60,7 +60,7 @@ class TestStoreAway:
         rig.send(trace(2))
         rig.pass_time(30)
         assert (rig.topic.committed, rig.stored()) == ({}, Counter())
-        assert rig.pipeline.status().trouble == "the store is away"
+        assert rig.pipeline.status().trouble == "blocks cannot be stored: the store is away"
         rig.store.away = False
         rig.pass_time(20)
         assert (rig.topic.committed, rig.stored()) == ({0: 3}, Counter([1, 2]))
@@ -388,7 +388,7 @@ def test_run_goes_on_until_it_is_stopped(rig: Rig) -> None:
     rig.store.away = True
     thread = threading.Thread(target=rig.pipeline.run, args=(stop,))
     thread.start()
-    wait_for(lambda: rig.pipeline.status().trouble == "the store is away")
+    wait_for(lambda: rig.pipeline.status().trouble == "partition 0 cannot be begun: the store is away")
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
@@ -459,7 +459,7 @@ class TestErrorsThatNobodyThoughtOf:
         wait_for(lambda: rig.pipeline._falls > 5)
         assert (rig.pipeline.status().rounds, rig.pipeline.status().trouble) == (
             1,
-            "ZeroDivisionError: integer division or modulo by zero",
+            "a defect of Edgepath: ZeroDivisionError: integer division or modulo by zero",
         )
         broken[0] = False
         wait_for(lambda: rig.pipeline.status().rounds > 2 and not rig.pipeline.status().trouble)
@@ -467,6 +467,43 @@ class TestErrorsThatNobodyThoughtOf:
         stop.set()
         thread.join(10)
         assert not thread.is_alive()
+
+    @pytest.mark.usefixtures("quick")
+    def test_after_a_thousand_of_them_it_still_goes_on(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its rest is a power of their number, for which a float has no room then."""
+        stop, tries = threading.Event(), [0]
+
+        def breaks(timeout_seconds: float, room: int) -> int:  # noqa: ARG001 - the method's signature
+            tries[0] += 1
+            if tries[0] == 3:
+                stop.set()
+            return 1 // 0
+
+        monkeypatch.setattr(rig.pipeline, "_poll", breaks)
+        rig.pipeline._falls = 2000
+        rig.pipeline.run(stop)
+        assert tries[0] == 3
+
+    def test_all_that_it_waits_for_is_told_without_what_was_sent(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At once, each with where it is; who looks need not wait until one is mended to see the next."""
+        rig.send(trace(1))
+        rig.pass_time(1)
+        rig.store.away = True
+        rig.pass_time(5)
+        stop = threading.Event()
+
+        def refused(*_: Any, **__: Any) -> int:
+            stop.set()
+            raise UnavailableError("Kafka at k:9092 does not answer, of 4111111111111111")
+
+        monkeypatch.setattr(rig.pipeline, "_poll", refused)
+        rig.pipeline.run(stop)
+        assert rig.pipeline.status().troubles == (
+            "blocks cannot be stored: the store is away",
+            "Kafka at k:9092 does not answer, of [card]",
+        )
 
 
 def wait_for(holds: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -191,6 +191,24 @@ def test_state_and_health(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok", "paths stored": "12"}
 
 
+def test_what_does_not_go_as_it_should_is_told_to_whoever_looks(store: NotedStore) -> None:
+    """As a consumer's and a watcher's probe: a status for machines, reasons for people."""
+    troubles = ["the evaluation of SLOs failed: ZeroDivisionError: x"]
+    client = TestClient(create_app(store, troubles=lambda: troubles))
+
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"ok": False, "reasons": troubles})
+    troubles.clear()
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "reasons": []})
+    store.error = UnavailableError("ClickHouse does not answer")
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["reasons"]) == (
+        503,
+        ["the page cannot ask ClickHouse: ClickHouse does not answer"],
+    )
+
+
 def test_options_are_listed(client: TestClient, store: NotedStore) -> None:
     """The query variables by their queries, the fixed list as it is."""
     found = client.get("/api/boards/edgepath-overview/options").json()
