@@ -218,6 +218,20 @@ def test_windows_begin_when_they_begin_in_python(store: Store, calendar: Calenda
         assert (first, following) == calendar.bounds(now), datetime.fromtimestamp(now, UTC)
 
 
+def as_grafana_would(sql: str, slo: Slo, begin: int, end: int) -> str:
+    """The query with the datasource's macros and the dashboard's variables filled in."""
+    filled = {
+        "${slo:singlequote}": f"'{slo.name}'",
+        "$__timeFilter(bucket)": f"bucket >= toDateTime({begin}, 'UTC') AND bucket <= toDateTime({end}, 'UTC')",
+        "$__timeInterval(bucket)": "toStartOfInterval(bucket, INTERVAL 60 second)", "$__interval_s": "60",
+        "$__fromTime": f"toDateTime({begin}, 'UTC')", "$__toTime": f"toDateTime({end}, 'UTC')",
+    }  # fmt: skip
+    for macro, text in filled.items():
+        sql = sql.replace(macro, text)
+    assert "$" not in sql
+    return sql
+
+
 # --- burn rates over time ------------------------------------------------------------------------------------------------
 
 
@@ -231,9 +245,7 @@ def test_burn_rates_are_those_of_the_rules(store: Store, length: int, panel: int
     traffic(store, [slo], T0 - 6 * 3600, T0, step=240)
     begin, end = int(T0) - 2 * 3600, int(T0) - 60
     target = dashboard([slo, make_slo(name="other")])["panels"][panel]["targets"][0]
-    sql = target["rawSql"].replace("${slo:singlequote}", f"'{slo.name}'")
-    sql = sql.replace("$__fromTime", f"toDateTime({begin}, 'UTC')").replace("$__toTime", f"toDateTime({end}, 'UTC')")
-    rows = store.query(sql).rows
+    rows = store.query(as_grafana_would(target["rawSql"], slo, begin, end)).rows
     window = max(3600 if panel == 1 else 300, length)
     times = sorted({time for time, *_ in rows})
     assert times[0].timestamp() - begin < max(60, length)
