@@ -13,7 +13,7 @@ from alerts.groups import many_shown_sql
 from alerts.rules.calendar_sql import starts_sql
 from alerts.rules.verdict_sql import NOW
 from alerts.slices import SUMS, judged_sql
-from alerts.slos.model import Slo
+from alerts.slos.model import OTHER, Slo
 from telemetry.store.tables import SLI_1M
 
 MOST_ROWS: Final = 500
@@ -82,8 +82,7 @@ def _part(slos: Sequence[Slo], now: str) -> str:
         f"WHERE slo IN {_names(slos)} AND dimension = {split_of(slos)} "
         "AND bucket > toDateTime(after, 'UTC') AND bucket <= toDateTime(at, 'UTC')"
     )
-    shown = many_shown_sql(where, _names(slos), f"[{', '.join(str(s.max_groups) for s in slos)}]", "")
-    counted = (_slices if slos[0].slice_seconds else _requests)(slos, where, shown)
+    counted = (_slices if slos[0].slice_seconds else _requests)(slos, where)
     budgeting = of_slos(slos, _budgeting, "''")
     return (
         f"(WITH toInt64({now}) AS at, {bounds} SELECT slo, environment, shown AS group, {budgeting} AS budgeting, "  # noqa: S608
@@ -96,12 +95,19 @@ def _budgeting(slo: Slo) -> str:
     return text_literal(f"slices of {duration_text(slo.slice_seconds)}" if slo.slice_seconds else "requests")
 
 
-def _requests(slos: Sequence[Slo], where: str, shown: str) -> str:
+def _requests(slos: Sequence[Slo], where: str) -> str:
     """Requests, bad ones, and for how long they are known: as :func:`alerts.period.period_of`."""
+    # As of alerts.groups, but of sums that are there anyway: the minutes are read once.
+    by_value = (
+        "SELECT slo, environment, value, sum(good) AS g, sum(total) AS t, sum(good_paths) AS gp, sum(total_paths) AS tp, "  # noqa: S608
+        "row_number() OVER (PARTITION BY slo, environment ORDER BY tp DESC, value) AS place "
+        f"FROM {SLI_1M} {where} GROUP BY slo, environment, value"
+    )
+    most = of_slos(slos, lambda s: str(s.max_groups), "1")
     counted = (
-        f"SELECT slo, environment, {shown} AS shown, sum(total) AS events, "  # noqa: S608
-        "if(sum(total_paths) > sum(good_paths), greatest(events - sum(good), 0), 0) AS bad "
-        f"FROM {SLI_1M} {where} GROUP BY slo, environment, shown HAVING sum(total_paths) > 0 AND events > 0"
+        f"SELECT slo, environment, if(tp > 0 AND place <= {most}, value, '{OTHER}') AS shown, sum(t) AS events, "  # noqa: S608
+        f"if(sum(tp) > sum(gp), greatest(events - sum(g), 0), 0) AS bad FROM ({by_value}) "
+        "GROUP BY slo, environment, shown HAVING sum(tp) > 0 AND events > 0"
     )
     oldest = (
         f"SELECT slo, toInt64(toUnixTimestamp(min(bucket))) AS first FROM {SLI_1M} "  # noqa: S608
@@ -113,8 +119,9 @@ def _requests(slos: Sequence[Slo], where: str, shown: str) -> str:
     )
 
 
-def _slices(slos: Sequence[Slo], where: str, shown: str) -> str:
+def _slices(slos: Sequence[Slo], where: str) -> str:
     """The same of slices: all that begin in the period count, with requests or without."""
+    shown = many_shown_sql(where, _names(slos), f"[{', '.join(str(s.max_groups) for s in slos)}]", "")
     judged = judged_slices_sql(slos, where, "slo, environment, shown", f"slo, environment, {shown} AS shown")
     return (
         "SELECT slo, environment, shown, toFloat64(intDiv(at, length) - intDiv(after, length)) AS events, "  # noqa: S608
