@@ -103,6 +103,17 @@ def test_status_says_how_long_it_lasts_and_which_state_that_is(filled: Store) ->
     assert (other.budget_left, other.exhausted_in, other.state) == (None, None, "")
 
 
+def test_the_last_hour_is_of_the_groups_that_are_shown(filled: Store) -> None:
+    """Also of one that was the largest of its period, and is not that of the hour."""
+    slo = make_slo(name="tenants", group_by="tenant", max_groups=1)
+    sync(filled, [slo], 60, T0 - 20 * DAY)
+    old, new = {"start": int(T0 - DAY) * 10**9, "tenant": "large"}, {"start": int(T0) * 10**9, "total_ns": 0}
+    append_paths(filled, [path_row(**old)] * 9)
+    append_paths(filled, [path_row(tenant="large", outcome="edge_error", **new), *[path_row(tenant="new", **new)] * 5])
+    lines = {line.value: (line.total, line.burn_1h) for line in status(filled, [slo], T0 + 60)}
+    assert lines == {"large": (10, pytest.approx(1000)), "(other)": (5, 0)}
+
+
 def test_the_budget_of_slices_is_one_of_the_whole_period(filled: Store) -> None:
     """One slice of ten days' 240 hours was bad, of 24 that may be: not less of it because the history is shorter."""
     sliced = replace(SLO, name="sliced", objective=Decimal("0.9"), slice_seconds=3600, slice_target=Decimal("0.99"))
