@@ -207,8 +207,19 @@ def budget_left(counts: Counts, objective: Decimal, covered: float = 1.0) -> flo
         covered: the share of the period of which that is all; the rest is taken to see as many requests a day. An hour of a
             total outage in a history of a day has not burnt 30 days' budget 40 times over, but once and a third.
     """
-    burnt = burn_rate(counts, objective)
-    return None if burnt is None else 1.0 - burnt * covered
+    return None if counts.empty else 1.0 - budget_used(counts.bad, counts.total, objective, covered)
+
+
+def budget_used(bad: float, total: float, objective: Decimal, covered: float = 1.0) -> float:
+    """Share of the period's error budget that so many bad events use up; 0 where there are no events.
+
+    Args:
+        bad: bad events, of all of the period that is known or of some of it.
+        total: all events in the part of the period that is known.
+        objective: as a ratio.
+        covered: as of :func:`budget_left`.
+    """
+    return float(Fraction(bad) / Fraction(total) / (1 - Fraction(objective))) * covered if total > 0 else 0.0
 
 
 def exhausted_in(left: float | None, burn: float | None, period_seconds: int) -> float | None:

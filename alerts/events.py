@@ -11,7 +11,7 @@ from alerts.decide import AlertState, Verdict
 from alerts.memory import AlertKey
 from alerts.page import BURN, SUSTAINED, PageEvent, dashboard_url
 from alerts.page_text import percent
-from alerts.sli_reads import Group, covered_shares, read_windows
+from alerts.sli_reads import Group, periods, read_periods
 from alerts.slos.model import OTHER, Slo
 from telemetry.errors import EdgepathError
 from telemetry.store.base import Store
@@ -163,11 +163,10 @@ class Lookups:
         return tuple(places), tuple(traces)
 
     def _budget(self, slo: Slo, group: Group, now: float) -> float | None:
-        whole = max(1, int(now - slo.since(now)))
         try:
-            counts = read_windows(self._store, [slo], [whole], now, [group])
-            covered = covered_shares(self._store, [slo], now)[slo.name]
+            counts = read_periods(self._store, [slo], now, [group])
+            covered = periods(self._store, [slo], now)[slo.name].covered
         except EdgepathError as error:
             _log.error("the budget of %s could not be read: %s", slo.name, error)
             return None
-        return budget_left(counts.get(group, {}).get(whole, Counts()), slo.objective, covered)
+        return budget_left(counts.get(group, Counts()), slo.objective, covered)

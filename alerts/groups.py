@@ -3,6 +3,8 @@
 A dimension such as ``tenant`` may have hundreds of thousands of values: whatever reads counts by group asks this first.
 """
 
+from typing import Final
+
 from alerts.filters.sql import text_literal
 from alerts.slos.model import OTHER, Slo
 from telemetry.store.tables import SLI_1M
@@ -27,22 +29,28 @@ def shown_sql(largest: str) -> str:
     return f"if((environment, value) IN ({largest}), value, '{OTHER}')"
 
 
-def many_shown_sql(where: str) -> str:
+_KEPT: Final = "has({kept:Array(String)}, concat(slo, '/', environment, '/', value)) DESC, "
+
+
+def many_shown_sql(
+    where: str, slos: str = "{slos:Array(String)}", most: str = "{most:Array(Int64)}", first: str = _KEPT
+) -> str:
     """The same for rows of several SLOs at once.
 
-    It has the parameters ``slos`` and ``most`` (their names and bounds) and ``kept`` (``SLO/ENVIRONMENT/VALUE`` that stand by
-    themselves however small they are).
+    As it is, it has the parameters ``slos`` and ``most`` (their names and bounds) and ``kept`` (``SLO/ENVIRONMENT/VALUE`` that
+    stand by themselves however small they are).
 
     Args:
         where: SQL, beginning with WHERE, for which rows of ``sli_1m``.
+        slos, most: SQL for the SLOs' names and bounds, where there are no parameters.
+        first: the beginning of an ORDER BY: what comes before the largest; may be empty.
     """
     return (
         "if((slo, environment, value) IN (SELECT slo, environment, value FROM (SELECT slo, environment, value, "  # noqa: S608
         "toInt64(row_number() OVER (PARTITION BY slo, environment "
-        "ORDER BY has({kept:Array(String)}, concat(slo, '/', environment, '/', value)) DESC, paths DESC, value)) "
-        "AS place FROM ("
+        f"ORDER BY {first}paths DESC, value)) AS place FROM ("
         f"SELECT slo, environment, value, sum(total_paths) AS paths FROM {SLI_1M} {where} GROUP BY slo, environment, value "
-        "HAVING paths > 0)) WHERE place <= transform(slo, {slos:Array(String)}, {most:Array(Int64)}, 1)), "
+        f"HAVING paths > 0)) WHERE place <= transform(slo, {slos}, {most}, 1)), "
         f"value, '{OTHER}')"
     )
 

@@ -10,6 +10,7 @@ from alerts import slices
 from alerts.burnrate import Counts, Sustained
 from alerts.decide import Slot
 from alerts.groups import many_shown_sql
+from alerts.period import Period, period_of
 from alerts.slos.model import Slo
 from telemetry.store.base import Parameter, Store
 from telemetry.store.tables import SLI_1M
@@ -104,7 +105,8 @@ def read_windows(
         given = _parameters(sliced, lengths[-1], end, kept) | slices.parameters(sliced) | {"windows": lengths}
         for slo, environment, dimension, value, *sums in store.query(slices.sql(SLI_1M, _WHERE, _SHOWN), given).rows:
             length = by_name[slo].slice_seconds
-            counts = [slices.counts(w // length, *row) for w, row in zip(lengths, zip(*sums, strict=True), strict=True)]
+            numbers = (slices.number(w, end, length) for w in lengths)
+            counts = [slices.counts(n, *row) for n, row in zip(numbers, zip(*sums, strict=True), strict=True)]
             found[Group(slo, environment, dimension, value)] = dict(zip(lengths, counts, strict=True))
     return found
 
@@ -135,22 +137,29 @@ def first_buckets(store: Store, slos: Sequence[Slo]) -> dict[str, int]:
     return {str(slo): int(at) for slo, at in store.query(sql, {"slos": [s.name for s in slos]}).rows}
 
 
-def covered_shares(store: Store, slos: Sequence[Slo], now: float) -> dict[str, float]:
-    """How much of its period each SLO has data of, by name: from its oldest bucket to ``now``, at most 1.
+def periods(store: Store, slos: Sequence[Slo], now: float) -> dict[str, Period]:
+    """The periods that hold ``now``, by the SLOs' names, with how much of each there are counts of.
 
-    Of a calendar window at most what has passed of it. Of slices all of that: those without requests are counted, too
-    (:func:`alerts.slices.counts`). Raises as :func:`read_windows` does.
+    Raises as :func:`read_windows` does.
     """
     first = first_buckets(store, slos)
-    shares = {}
+    return {slo.name: period_of(slo, now, first.get(slo.name, 0)) for slo in slos}
+
+
+def read_periods(store: Store, slos: Sequence[Slo], now: float, kept: Collection[Group] = ()) -> dict[Group, Counts]:
+    """Counts of every group that has events in what has passed of its SLO's period: one or two queries a length of these.
+
+    Which groups are the largest is a matter of that time alone, whatever other SLOs there are. ``kept`` and errors as of
+    :func:`read_windows`.
+    """
+    by_window: dict[int, list[Slo]] = {}
     for slo in slos:
-        whole: float = slo.period_seconds
-        if slo.calendar is not None:
-            start, end = slo.calendar.bounds(now)
-            whole = end - start
-        since = slo.since(now) if slo.slice_seconds else max(first.get(slo.name, 0), slo.since(now))
-        shares[slo.name] = min(1.0, max(0.0, now - since) / whole)
-    return shares
+        by_window.setdefault(period_of(slo, now).window_seconds, []).append(slo)
+    found: dict[Group, Counts] = {}
+    for window, some in by_window.items():
+        read = read_windows(store, some, [window], now, kept)
+        found |= {group: counts[window] for group, counts in read.items()}
+    return found
 
 
 def _parameters(slos: Sequence[Slo], longest: int, end: float, kept: Collection[Group]) -> dict[str, Parameter]:

@@ -44,6 +44,11 @@ def counts(slices: int, seen: int, bad: int, sure: int, requests: float, paths: 
     )  # fmt: skip
 
 
+def number(seconds: int, end: float, length: int) -> int:
+    """How many slices begin in a window: in ``(end - seconds, end]``, whole seconds since the epoch."""
+    return int(end // 1) // length - (int(end // 1) - seconds) // length
+
+
 def parameters(slos: Sequence[Slo]) -> dict[str, Parameter]:
     """The parameters of :func:`sql` that tell the SLOs' slices."""
     return {
@@ -90,6 +95,23 @@ def sql(table: str, where: str, shown: str) -> str:
         f"{windowed('1')}, {windowed('bad')}, {windowed('sure')}, "
         f"{windowed('if(bad, t - g, 0)')}, {windowed('if(bad, tp - gp, 0)')} FROM ({judged_sql(by_slice)}) "
         "GROUP BY slo, environment, dimension, shown"
+    )
+
+
+def by_slice_sql(slo: Slo, table: str, where: str, shown: str) -> str:
+    """The slices of one SLO that hold requests, for :func:`judged_sql`: ``environment``, ``shown``, and their start ``slice``.
+
+    Args:
+        slo: whose.
+        table: of counts by minute.
+        where: SQL for which of them, without WHERE.
+        shown: SQL for the group of a row.
+    """
+    length = slo.slice_seconds
+    return (
+        f"SELECT environment, {shown} AS shown, {slo.slice_target:f} AS target, "  # noqa: S608 - names are ours
+        f"intDiv(toInt64(toUnixTimestamp(bucket)), {length}) * {length} AS slice, {SUMS} "
+        f"FROM {table} WHERE {where} GROUP BY environment, shown, slice HAVING tp > 0"
     )
 
 

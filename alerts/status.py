@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alerts.burnrate import Counts, Policy, budget_left, burn_rate, exhausted_in
-from alerts.sli_reads import Group, covered_shares, read_windows
+from alerts.sli_reads import Group, periods, read_periods, read_windows
 from alerts.slos.model import Slo
 from telemetry.store.base import Store
 
@@ -19,7 +19,8 @@ class BudgetStatus:
     Attributes:
         slo, environment, dimension, value: the group; empty but for ``slo`` if there is no data at all.
         objective, period_seconds: what was promised.
-        good, total: events over the period, weighted.
+        slice_seconds: length of the slices that are the events; 0 if requests are.
+        good, total: events over the period, weighted: requests, or slices.
         sli: share of good events, None without events.
         budget_left: share of the budget left: 1 all, 0 none, negative when overspent; None without events.
         burn_1h: burn rate over the last hour, None without events in it.
@@ -41,6 +42,7 @@ class BudgetStatus:
     exhausted_in: float | None = None
     state: str = ""
     action: str = ""
+    slice_seconds: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -54,17 +56,16 @@ def status(store: Store, slos: Sequence[Slo], now: float, policy: Policy | None 
         StoreError: ClickHouse refused it.
         UnavailableError: ClickHouse does not answer.
     """
-    # Of a calendar window, what has passed of it.
-    lengths = {slo.name: max(1, int(now - slo.since(now))) for slo in slos}
-    counts = read_windows(store, slos, {HOUR, *lengths.values()}, now)
-    covered = covered_shares(store, slos, now)
+    counts = {group: whole for group, whole in read_periods(store, slos, now).items() if not whole.empty}
+    hours = read_windows(store, slos, {HOUR}, now, list(counts))  # of the same groups by themselves
+    known = periods(store, slos, now)
     lines = []
     for slo in slos:
-        groups = sorted(g for g in counts if g.slo == slo.name and not counts[g][lengths[slo.name]].empty)
+        groups = sorted(g for g in counts if g.slo == slo.name)
         for group in groups or [Group(slo.name, "", slo.group_by, "")]:
-            found = counts.get(group, {})
-            whole, hour = found.get(lengths[slo.name], Counts()), found.get(HOUR, Counts())
-            left, burn = budget_left(whole, slo.objective, covered[slo.name]), burn_rate(hour, slo.objective)
+            whole, hour = counts.get(group, Counts()), hours.get(group, {}).get(HOUR, Counts())
+            left = budget_left(whole, slo.objective, known[slo.name].covered)
+            burn = burn_rate(hour, slo.objective)
             state = policy.budget_state(left) if policy else None
             lines.append(
                 BudgetStatus(
@@ -82,6 +83,7 @@ def status(store: Store, slos: Sequence[Slo], now: float, policy: Policy | None 
                     exhausted_in=exhausted_in(left, burn, slo.period_seconds),
                     state=state.name if state else "",
                     action=state.action if state else "",
+                    slice_seconds=slo.slice_seconds,
                 )
             )
     return lines

@@ -6,16 +6,18 @@ comes up to a minute later than it would have come.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
+from alerts import slices
 from alerts.backtest.series import Bools, Floats, Series
-from alerts.backtest.windows import CLEAR, HOLDS, Answers, judged, sustained
-from alerts.burnrate import SEVERITIES, Policy, Severity
+from alerts.backtest.windows import CLEAR, HOLDS, Answers, bad_slices, judged, sustained
+from alerts.burnrate import SEVERITIES, Policy, Severity, budget_used
 from alerts.decide import MOST_FLAPS, hold_seconds
+from alerts.period import period_of
 from alerts.sli_reads import Group
 from alerts.slos.model import Slo
 
@@ -31,8 +33,9 @@ class Fired:
         resolved: when it resolved; None if it was open at the end.
         onset: when the bad events began that it is about.
         ended: when the last of them was.
-        budget_used: share of the period's budget that was gone from the onset to the page.
-        bad_events: from the onset to the page, weighted.
+        budget_used: share of the budget of the period that holds the page that was gone from the onset to the page: by so much
+            less ``slo status`` would have shown then.
+        bad_events: requests from the onset to the page, weighted.
         service: whose SLO it is: alerts of several services are never one page.
     """
 
@@ -48,7 +51,7 @@ class Fired:
     service: str = ""
 
 
-def replay(slo: Slo, policy: Policy, group: Group, series: Series) -> list[Fired]:
+def replay(slo: Slo, policy: Policy, group: Group, series: Series, oldest: float | None = None) -> list[Fired]:
     """Every alert of a group, in order of time.
 
     Args:
@@ -56,12 +59,14 @@ def replay(slo: Slo, policy: Policy, group: Group, series: Series) -> list[Fired
         policy: as it holds for the SLO (:func:`alerts.lint.rules_of`).
         group: for the answer.
         series: minutes; with more before the time of interest than the longest window, or the first alerts come late.
+        oldest: when the SLO's oldest bucket of any group begins (:func:`first_bucket`); None if it is the group's own.
     """
     if not series.bad.any():
         return []  # as in most groups
     events = series
     if slo.slice_seconds:
         series = regrouped(series, slo.slice_seconds)
+    known = first_bucket(events) if oldest is None else oldest
     found: list[Fired] = []
     for severity in SEVERITIES:
         answers = [judged(policy, r, slo, series) for r in policy.rules if r.severity == severity]
@@ -72,8 +77,15 @@ def replay(slo: Slo, policy: Policy, group: Group, series: Series) -> list[Fired
         for rules, first, last in _spans(answers, series.step, policy):
             at = series.start + (first + 1) * series.step
             resolved = None if last is None else float(series.start + (last + 1) * series.step)
-            found.append(_fired(slo, group, severity, rules, events, float(at), resolved))
+            one = _fired(slo, group, severity, rules, events, float(at), resolved)
+            found.append(replace(one, budget_used=_budget_used(slo, events, series, one, known)))
     return sorted(found, key=lambda f: (f.at, f.severity))
+
+
+def first_bucket(series: Series) -> float:
+    """When the oldest bucket with events begins, in seconds since the epoch; infinity if there is none."""
+    there = series.total_paths > 0
+    return float(series.start + int(np.argmax(there)) * series.step) if there.any() else math.inf
 
 
 def regrouped(series: Series, step: int) -> Series:
@@ -152,23 +164,51 @@ def _fired(
     at: float,
     resolved: float | None,
 ) -> Fired:
-    budget = float(1 - slo.objective)
+    # Of slices a request that fails uses nothing, unless too many of its slice do.
+    allowed = float(1 - (slo.slice_target if slo.slice_seconds else slo.objective))
     here = min(len(series), int((at - series.start) // series.step))
     bad = series.bad
     # Bad minutes are those that burn faster than the budget lasts; ten quiet minutes before them are the start.
-    burning = (bad > budget * series.total) & (bad > 0)
+    burning = (bad > allowed * series.total) & (bad > 0)
     onset = _onset(burning, here, 600 // series.step + 1)
     stop = len(series) if resolved is None else min(len(series), int((resolved - series.start) // series.step))
     after = np.flatnonzero(burning[onset:stop])
     ended = onset + int(after[-1]) + 1 if after.size else here
-    gone = float(bad[onset:here].sum())
-    days = len(series) * series.step
-    expected = float(series.total.sum()) * slo.period_seconds / days if days else 0.0
     return Fired(
         group, severity, rules, at, resolved, float(series.start + onset * series.step),
-        float(series.start + ended * series.step), gone / (budget * expected) if expected else 0.0, gone,
-        slo.service,
+        float(series.start + ended * series.step), 0.0, float(bad[onset:here].sum()), slo.service,
     )  # fmt: skip
+
+
+def _budget_used(slo: Slo, events: Series, series: Series, fired: Fired, oldest: float) -> float:
+    """What a status a moment before the page says less because of what happened from the onset on.
+
+    Args:
+        slo: whose.
+        events: minutes.
+        series: what the rules look at: minutes, or slices.
+        fired: the alert.
+        oldest: when the SLO's oldest bucket begins.
+    """
+    now = fired.at - 0.001  # it is decided at a bucket's end, when the next one has not begun
+    period = period_of(slo, now, oldest)
+    begin = now // 1 - period.window_seconds  # buckets of the period begin after this
+    if slo.slice_seconds:
+        bad = bad_slices(series, slo).astype(float)
+        total = float(slices.number(period.window_seconds, now, slo.slice_seconds))
+    else:
+        bad = series.bad
+        total = float(_between(events, events.total, begin, now).sum())
+    # The slice in which it began, too.
+    onset = (fired.onset - series.start) // series.step * series.step + series.start
+    gone = float(_between(series, bad, max(begin, onset - 1), now).sum())
+    return budget_used(gone, total, slo.objective, period.covered)
+
+
+def _between(series: Series, values: Floats, after: float, until: float) -> Floats:
+    """Those of a series' values whose buckets begin in ``(after, until]``."""
+    first, last = (max(0, math.floor((t - series.start) / series.step) + 1) for t in (after, until))
+    return values[first:last]
 
 
 def _onset(burning: Bools, here: int, gap: int) -> int:

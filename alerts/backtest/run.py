@@ -1,9 +1,10 @@
 """A backtest from end to end: series in, one score a policy out."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from alerts.backtest.labels import Incident, within
-from alerts.backtest.replay import Fired, replay
+from alerts.backtest.replay import Fired, first_bucket, replay
 from alerts.backtest.scenario import BEGIN, Scenario
 from alerts.backtest.score import Score, score
 from alerts.backtest.series import Series, read_series
@@ -50,12 +51,17 @@ def compare(
 ) -> list[Score]:
     """How each policy does on the same minutes, with what it says before ``start`` left out."""
     by_name = {slo.name: slo for slo in slos}
+    oldest: dict[str, float] = {}
+    for group, one in series.items():
+        oldest[group.slo] = min(first_bucket(one), oldest.get(group.slo, math.inf))
     scores = []
     for policy in policies:
         fired: list[Fired] = []
         for group, one in sorted(series.items()):
             slo = by_name[group.slo]
-            fired += [f for f in replay(slo, rules_of(slo, policy), group, one) if start <= f.at <= end]
+            fired += [
+                f for f in replay(slo, rules_of(slo, policy), group, one, oldest[slo.name]) if start <= f.at <= end
+            ]
         known = None if incidents is None else within(incidents, start, end)
         scores.append(score(policy.name, fired, known, policy.group_seconds))
     return scores

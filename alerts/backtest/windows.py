@@ -73,13 +73,20 @@ def sums(series: Series, seconds: int) -> Sums:
     )
 
 
+def bad_slices(series: Series, slo: Slo) -> Bools:
+    """Which buckets of a series whose buckets are the SLO's slices are bad, as :func:`alerts.slices.is_bad`."""
+    target = float(slo.slice_target)
+    found: Bools = (series.bad > 0) & (series.total > 0)
+    found &= series.total - series.bad < (target - 1e-12) * series.total
+    return found
+
+
 def slice_sums(series: Series, slo: Slo, seconds: int) -> Sums:
     """The same of an SLO with slices, of a series whose buckets are its slices: events are slices (:mod:`alerts.slices`)."""
     n = seconds // series.step
     target = float(slo.slice_target)
-    one = sums(series, series.step)
-    bad = (one.bad > 0) & (one.total > 0) & (series.total - series.bad < (target - 1e-12) * series.total)
-    sure = bad & (ratio_low(one, SLICE_Z) > 1 - target - 1e-12)
+    bad = bad_slices(series, slo)
+    sure = bad & (ratio_low(sums(series, series.step), SLICE_Z) > 1 - target - 1e-12)
     seen = running((series.total_paths > 0).astype(float), n) > 0
     count = np.where(seen, float(n), 0.0)
     failed = np.minimum(running(bad.astype(float), n), count)

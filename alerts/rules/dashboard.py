@@ -17,7 +17,7 @@ from grafanalib.core import (
     TimeSeries,
 )
 
-from alerts.filters.sql import text_literal
+from alerts.rules.budget_sql import MOST_ROWS, budgets_sql, burn_over_time_sql
 from alerts.slos.model import Slo
 from telemetry.store.tables import SLI_1M
 
@@ -44,19 +44,46 @@ class _Sql(Target):  # type: ignore[misc]  # grafanalib ships no types
 
 
 def dashboard(slos: Sequence[Slo]) -> Json:
-    """The dashboard as Grafana reads it. SLOs with slices are counted by requests here."""
+    """The dashboard as Grafana reads it.
+
+    Budgets are those of ``edgepath slo status``, of periods that roll and of calendar windows in their time zone, and burn
+    rates those of the rules: both are of slices where the SLO has any. Good shares and rates are of requests for all.
+
+    Args:
+        slos: at least one.
+    """
     names = [slo.name for slo in slos]
     panels: list[Panel] = [
         Table(
             title="Error budgets",
-            description="Share of the period's budget that is left, over its last days; the worst first, 500 at most.",
+            description=(
+                "Share of the budget left of the period that began at `since`, as `edgepath slo status` tells it. `events` are "
+                f"what `budgeting` says: requests, weighted by sampling, or all slices. The worst first, {MOST_ROWS} at most."
+            ),
             dataSource=_SOURCE,
-            targets=[_Sql(_budgets(slos), 1)],
+            targets=[_Sql(budgets_sql(slos), 1)],
             gridPos=GridPos(h=9, w=24, x=0, y=0),
         ),
-        _lines("Burn rate over 1 h", "1 uses the budget in exactly its period.", _burn(slos, 3600), 0),
-        _lines("Burn rate over 5 min", "What pages when it is over 14.4 together with the hour.", _burn(slos, 300), 12),
-        _lines("Good share", "Of requests that count, a minute.", _good(), 0, y=18, unit="percentunit"),
+        _lines(
+            "Burn rate over 1 h",
+            f"1 uses the budget in exactly its period. {_SLICES}",
+            burn_over_time_sql(slos, 3600, _LARGEST),
+            0,
+        ),
+        _lines(
+            "Burn rate over 5 min",
+            f"What pages when it is over 14.4 together with the hour. {_SLICES}",
+            burn_over_time_sql(slos, 300, _LARGEST),
+            12,
+        ),
+        _lines(
+            "Good share",
+            "Of requests that count, a minute; with Timeslices, too.",
+            _good(),
+            0,
+            y=18,
+            unit="percentunit",
+        ),
         _lines("Requests that count", "Weighted by sampling, a second.", _rate(), 12, y=18, unit="reqps"),
     ]
     board = Dashboard(
@@ -99,24 +126,7 @@ def _lines(title: str, description: str, sql: str, x: int, *, y: int = 9, unit: 
     )
 
 
-def _objective(slos: Sequence[Slo], column: str = "slo") -> str:
-    names = ", ".join(text_literal(s.name) for s in slos)
-    budgets = ", ".join(f"{1 - s.objective:f}" for s in slos)
-    return f"transform({column}, [{names}], [{budgets}], 1.)"
-
-
-def _budgets(slos: Sequence[Slo]) -> str:
-    names = ", ".join(text_literal(s.name) for s in slos)
-    periods = ", ".join(str(s.period_seconds) for s in slos)
-    return (
-        f"SELECT slo, environment, value AS group, sum(total) AS requests, sum(good) / requests AS good_share, "  # noqa: S608
-        f"1 - (1 - good_share) / {_objective(slos)} AS budget_left FROM {SLI_1M} "
-        f"WHERE slo IN ({names}) AND bucket > now() - transform(slo, [{names}], [{periods}], 0) "
-        f"GROUP BY slo, environment, value ORDER BY budget_left LIMIT {_MOST_ROWS}"
-    )
-
-
-_MOST_ROWS: Final = 500
+_SLICES: Final = "Of an SLO with Timeslices: bad slices, of at least one; the newest may still fill."
 _MOST_LINES: Final = 50
 _RANGE: Final = "slo = ${slo:singlequote} AND bucket >= $__fromTime AND bucket <= $__toTime"
 _LARGEST: Final = (
@@ -125,21 +135,6 @@ _LARGEST: Final = (
 )
 _WHERE: Final = f"slo = ${{slo:singlequote}} AND $__timeFilter(bucket) AND {_LARGEST}"
 _GROUP: Final = "concat(environment, ' ', value) AS group"
-
-
-def _burn(slos: Sequence[Slo], seconds: int) -> str:
-    """Sums over a moving window: every bucket counts for the steps after it, up to the window's length."""
-    step = 60
-    at = f"toDateTime(intDiv(toUnixTimestamp(bucket), {step}) * {step} + shift, 'UTC')"
-    spread = (
-        f"SELECT arrayJoin(range(0, {seconds}, {step})) AS shift, {at} AS time, {_GROUP}, good AS g, total AS t, "  # noqa: S608
-        f"{_objective(slos)} AS budget FROM {SLI_1M} WHERE slo = ${{slo:singlequote}} "
-        f"AND {_LARGEST} AND bucket >= $__fromTime - {seconds} AND bucket <= $__toTime"
-    )
-    return (
-        f"SELECT time, group, (1 - sum(g) / sum(t)) / any(budget) AS burn FROM ({spread}) "  # noqa: S608
-        "WHERE time >= $__fromTime AND time <= $__toTime GROUP BY time, group HAVING sum(t) > 0 ORDER BY time"
-    )
 
 
 def _good() -> str:

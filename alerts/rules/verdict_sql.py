@@ -12,7 +12,7 @@ from alerts.confidence import quantile
 from alerts.filters.sql import text_literal
 from alerts.groups import largest_sql, shown_sql
 from alerts.sli_reads import SLOT_BAD, SLOT_WEIGHT
-from alerts.slices import LOW, SUMS, N, judged_sql
+from alerts.slices import LOW, N, by_slice_sql, judged_sql
 from alerts.slos.model import OTHER, Slo
 from telemetry.store.tables import SLI_1M
 
@@ -86,13 +86,10 @@ def _slices_sql(slo: Slo, policy: Policy, rules: Sequence[Rule], end: str) -> st
     """The same for ``Timeslices`` budgeting: of every window, how many slices hold requests, are bad, and surely so."""
     windows = sorted({w for r in rules for w in (r.long_seconds, r.short_seconds)})
     length, shown = slo.slice_seconds, shown_sql(largest_sql(slo, _within(end, windows[-1])))
-    by_slice = (
-        f"SELECT environment, {shown} AS shown, {slo.slice_target:f} AS target, "  # noqa: S608
-        f"intDiv(toInt64(toUnixTimestamp(bucket)), {length}) * {length} AS slice, {SUMS} "
-        f"FROM {SLI_1M} WHERE {_where(slo, end, windows[-1])} GROUP BY environment, shown, slice HAVING tp > 0"
-    )
+    by_slice = by_slice_sql(slo, SLI_1M, _where(slo, end, windows[-1]), shown)
     counted = ", ".join(
-        f"countIf(inside_{w}) AS seen_{w}, least(countIf(inside_{w} AND bad), {w // length}) AS bad_{w}, "
+        f"intDiv({end}, {length}) - intDiv({end} - {w}, {length}) AS slices_{w}, "
+        f"countIf(inside_{w}) AS seen_{w}, least(countIf(inside_{w} AND bad), slices_{w}) AS bad_{w}, "
         f"countIf(inside_{w} AND sure) AS sure_{w}, sumIf(t - g, inside_{w} AND bad) AS requests_{w}, "
         f"sumIf(tp - gp, inside_{w} AND bad) AS paths_{w}"
         for w in windows
@@ -112,10 +109,10 @@ def _slices_fire(slo: Slo, policy: Policy, rule: Rule) -> str:
     long, limit = rule.long_seconds, rule.factor * (1 - slo.objective)
 
     def over(w: int) -> str:
-        return f"bad_{w} > {limit:f} * {w // slo.slice_seconds} * {_HAIR}"
+        return f"bad_{w} > {limit:f} * slices_{w} * {_HAIR}"
 
     floor = f"requests_{long} >= {policy.min_bad_events} - 1e-9 AND paths_{long} >= {max(policy.min_bad_paths, 1)}"
-    sure = f"least(sure_{long}, bad_{long}) > {limit:f} * {long // slo.slice_seconds}"
+    sure = f"least(sure_{long}, bad_{long}) > {limit:f} * slices_{long}"
     return f"{over(rule.short_seconds)} AND {over(long)} AND {floor} AND {sure}"
 
 

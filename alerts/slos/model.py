@@ -131,9 +131,13 @@ class Slo:
         """Condition for bad paths over the alias ``table`` of ``request_paths``."""
         return f"({self.total_sql(table)} AND {to_sql(Not(self.good), table)})"
 
+    def bounds(self, now: float) -> tuple[float, float]:
+        """Start and end of the period in which ``now`` lies, in seconds since the epoch; one that rolls ends now."""
+        return (now - self.period_seconds, now) if self.calendar is None else self.calendar.bounds(now)
+
     def since(self, now: float) -> float:
         """When the period began in which ``now`` lies."""
-        return now - self.period_seconds if self.calendar is None else self.calendar.bounds(now)[0]
+        return self.bounds(now)[0]
 
 
 @dataclass(frozen=True)

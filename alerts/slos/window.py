@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from alerts.document import Reader
 
-_NOMINAL_DAYS: Final = {"d": 1, "w": 7, "M": 30, "Q": 90, "Y": 365}
-_MONTHS: Final = {"M": 1, "Q": 3, "Y": 12}
+NOMINAL_DAYS: Final = {"d": 1, "w": 7, "M": 30, "Q": 90, "Y": 365}
+MONTHS: Final = {"M": 1, "Q": 3, "Y": 12}
+"""Days of a unit, months of 30 and years of 365 days; and months of those units that have any."""
 SHORTEST: Final = 3600
 LONGEST: Final = 400 * 86_400
 
@@ -32,7 +33,7 @@ class Calendar:
     @property
     def nominal_seconds(self) -> int:
         """Its length with months of 30 and years of 365 days: what burn-rate factors are scaled to."""
-        return self.count * _NOMINAL_DAYS[self.unit] * 86_400
+        return self.count * NOMINAL_DAYS[self.unit] * 86_400
 
     def bounds(self, now: float) -> tuple[float, float]:
         """Start and end, in seconds since the epoch, of the window that holds ``now``. Daylight saving is local time's.
@@ -53,14 +54,14 @@ class Calendar:
         return begin(number), begin(number + 1)
 
     def _guess(self, local: datetime) -> int:
-        return int((local - self.start).total_seconds() // (self.nominal_seconds * 1.05))
+        return int((local - self.start).total_seconds() // self.nominal_seconds)
 
     def _begin(self, number: int) -> datetime:
         """Local start of the window ``number`` windows after ``start``."""
         steps = number * self.count
-        if self.unit not in _MONTHS:
-            return self.start + timedelta(days=steps * _NOMINAL_DAYS[self.unit])
-        months = self.start.year * 12 + self.start.month - 1 + steps * _MONTHS[self.unit]
+        if self.unit not in MONTHS:
+            return self.start + timedelta(days=steps * NOMINAL_DAYS[self.unit])
+        months = self.start.year * 12 + self.start.month - 1 + steps * MONTHS[self.unit]
         year, month = divmod(months, 12)
         following = datetime(year + (month == 11), (month + 1) % 12 + 1, 1)  # noqa: DTZ001 - local time by definition
         last = (following - timedelta(days=1)).day
@@ -94,7 +95,7 @@ def window_from(reader: Reader) -> tuple[int | None, Calendar | None]:
 def _rolling(reader: Reader) -> int | None:
     match = re.fullmatch(r"(\d{1,4})([MQY])", reader.value) if isinstance(reader.value, str) else None
     if match:
-        days = int(match[1]) * _NOMINAL_DAYS[match[2]]
+        days = int(match[1]) * NOMINAL_DAYS[match[2]]
         reader.note(f"{reader.value} has no fixed length; write {days}d, or align it to a calendar")
         return None
     seconds = reader.duration()
@@ -109,7 +110,7 @@ def _calendar(duration: Reader, reader: Reader) -> Calendar | None:
     match = re.fullmatch(r"([1-9]\d{0,2})([dwMQY])", text) if isinstance(text, str) else None
     if not match:
         duration.note(f"{text!r} is not the length of a calendar window; write days to years, e.g. 1w, 1M, 1Q")
-    elif int(match[1]) * _NOMINAL_DAYS[match[2]] * 86_400 > LONGEST:
+    elif int(match[1]) * NOMINAL_DAYS[match[2]] * 86_400 > LONGEST:
         duration.note("a period lies between 1h and 400d, which is how long counts are kept")
         match = None
     fields = reader.fields(("startTime", "timeZone"))

@@ -47,8 +47,5 @@ def rules(files: tuple[Path, ...], out: Path, policy: str, datasource_uid: str, 
             raise ConfigurationError(f"{'; '.join(outdated)}; mend it with `edgepath slo rules --out {out}`")
         click.echo(f"{len(made)} files are what the SLO files make")
         return
-    for slo in catalog.slos:
-        if slo.slice_seconds:
-            click.echo(f"{slo.name}: Grafana gets no rules for Timeslices; `edgepath watch` evaluates them", err=True)
     for path in build.write(made, out):
         click.echo(path)

@@ -63,7 +63,7 @@ def status(
             " ".join(part for part in (line.environment, line.value) if part),
             line.objective,
             duration_text(line.period_seconds),
-            f"{line.total:,.0f}",
+            f"{line.total:,.0f}" + (f" slices of {duration_text(line.slice_seconds)}" if line.slice_seconds else ""),
             "-" if line.sli is None else f"{line.sli:.4%}",
             f"[red]{left}[/red]" if line.budget_left is not None and line.budget_left <= 0 else left,
             "-" if line.burn_1h is None else f"{line.burn_1h:.1f}x",
@@ -90,6 +90,7 @@ def budget(
     from alerts import policies  # noqa: PLC0415 - as above
     from alerts import slos as slo_files  # noqa: PLC0415
     from alerts.budget import reports  # noqa: PLC0415
+    from alerts.document import duration_text  # noqa: PLC0415
     from telemetry.cli.slo_backtest import chosen  # noqa: PLC0415
     from telemetry.store import open_store  # noqa: PLC0415
 
@@ -113,12 +114,13 @@ def budget(
         place = " ".join(part for part in (r.slo, r.environment, r.value) if part)
         left = "no data" if r.left is None else f"{r.left:.1%}"
         out.print(f"{place}: {left} of the budget left{f', {r.state}: {r.action}' if r.state else ''}")
-        table = Table("From", "Requests", "Bad", "Used", "Left")
+        events = f"Slices of {duration_text(r.slice_seconds)}" if r.slice_seconds else "Requests"
+        table = Table("From", events, "Bad", "Used", "Left")
         for s in r.steps:
             at = datetime.fromtimestamp(s.start, UTC).strftime("%Y-%m-%d %H:%M")
             table.add_row(at, f"{s.total:,.0f}", f"{s.bad:,.0f}", f"{s.used:.2%}", f"{s.left:.1%}")
         out.print(table)
-        burners = Table("Burned by", "", "Bad", "Used")
+        burners = Table("Burned by", "", "Bad requests", "Used")
         for b in (*r.burners, *r.incidents):
             burners.add_row(b.dimension, b.value or "-", f"{b.bad:,.0f}", f"{b.used:.2%}")
         if r.burners or r.incidents:

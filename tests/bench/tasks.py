@@ -58,6 +58,7 @@ TASKS: Final = (
     Task("sdk.redaction", "sdk_redaction:run"),
     Task("sdk.import", "sdk_import:run"),
     Task("backtest", "backtest:run_backtests", rounds=1, seconds=300),
+    Task("watch", "watch:run", rounds=1, seconds=240),
 )
 
 RATIOS: Final = (
@@ -99,6 +100,8 @@ RATIOS: Final = (
     Ratio("sdk.asgi.vs_plain_sdk", "sdk.asgi.us_per_request", "sdk.asgi.plain_sdk.us_per_request"),
     Ratio("sdk.asgi.vs_official", "sdk.asgi.ours.us_per_request", "sdk.asgi.official.us_per_request"),
     Ratio("sdk.hop.vs_plain_sdk", "sdk.hop.us_per_span", "sdk.plain_sdk.us_per_span"),
+    Ratio("watch.vs_query_a_pair", "watch.evaluate_300_pairs_seconds", "watch.query_a_pair_seconds"),
+    Ratio("watch.vs_query_a_pair_cpu", "watch.evaluate_300_pairs_cpu_seconds", "watch.query_a_pair_cpu_seconds"),
 )
 
 

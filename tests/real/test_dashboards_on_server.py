@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+from alerts.rules.dashboard import dashboard
 from dashboards import build
-from telemetry.store import open_store
+from telemetry.store import open_store, schema
 from telemetry.web.boards import load_boards
 from telemetry.web.runner import Runner, View
 from telemetry.web.timerange import TimeRange
+from tests.unit.alerts.alerts_support import T0
+from tests.unit.alerts.test_budget_sql import DAY, as_grafana_would, every_kind, same, traffic
 from tests.unit.dashboards.sample_data import Sample, insert
 
 
@@ -30,5 +33,23 @@ def test_every_query_runs_on_a_server(clickhouse_url: str) -> None:
                         assert frame["fields"][0]["values"], panel.layout["title"]
                         assert "number" in kinds
                         assert kinds[0] == "time" or panel.layout["type"] != "timeseries"
+    finally:
+        store.close()
+
+
+def test_the_slo_dashboard_on_a_server(clickhouse_url: str) -> None:
+    """The budgets of every kind of SLO are those of a status, burn rates are told, and so is everything else that it shows."""
+    store = open_store(clickhouse_url)
+    try:
+        schema.apply(store)
+        slos = every_kind()
+        traffic(store, slos, T0 - 2 * DAY, T0)
+        assert {g.slo for g in same(store, slos, int(T0) + 17)} == {slo.name for slo in slos}
+        for panel in dashboard(slos)["panels"]:
+            for slo in slos:
+                sql = as_grafana_would(panel["targets"][0]["rawSql"], slo, int(T0) - 7200, int(T0))
+                rows = store.query(sql).rows
+                # The table is one of now, when none of this has happened yet.
+                assert rows or panel["type"] == "table", panel["title"]
     finally:
         store.close()

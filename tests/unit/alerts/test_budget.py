@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,8 @@ from alerts.budget import reports
 from alerts.memory import record
 from alerts.page import Member
 from alerts.sli_views import sync
+from alerts.slos.model import Slo
+from alerts.slos.window import Calendar
 from alerts.status import status
 from telemetry.cli.slo import slo as command
 from telemetry.store.base import Store
@@ -100,6 +103,17 @@ def test_status_says_how_long_it_lasts_and_which_state_that_is(filled: Store) ->
     assert (other.budget_left, other.exhausted_in, other.state) == (None, None, "")
 
 
+def test_the_last_hour_is_of_the_groups_that_are_shown(filled: Store) -> None:
+    """Also of one that was the largest of its period, and is not that of the hour."""
+    slo = make_slo(name="tenants", group_by="tenant", max_groups=1)
+    sync(filled, [slo], 60, T0 - 20 * DAY)
+    old, new = {"start": int(T0 - DAY) * 10**9, "tenant": "large"}, {"start": int(T0) * 10**9, "total_ns": 0}
+    append_paths(filled, [path_row(**old)] * 9)
+    append_paths(filled, [path_row(tenant="large", outcome="edge_error", **new), *[path_row(tenant="new", **new)] * 5])
+    lines = {line.value: (line.total, line.burn_1h) for line in status(filled, [slo], T0 + 60)}
+    assert lines == {"large": (10, pytest.approx(1000)), "(other)": (5, 0)}
+
+
 def test_the_budget_of_slices_is_one_of_the_whole_period(filled: Store) -> None:
     """One slice of ten days' 240 hours was bad, of 24 that may be: not less of it because the history is shorter."""
     sliced = replace(SLO, name="sliced", objective=Decimal("0.9"), slice_seconds=3600, slice_target=Decimal("0.99"))
@@ -107,6 +121,46 @@ def test_the_budget_of_slices_is_one_of_the_whole_period(filled: Store) -> None:
     append_paths(filled, [*day(2, 980, 20), *day(1, 1000, 0)])
     (line,) = status(filled, [sliced], T0 + 60)
     assert line.budget_left == pytest.approx(1 - 1 / 24)
+
+
+MONTH = Calendar(1, "M", datetime(2096, 1, 1), "UTC")  # noqa: DTZ001 - local by definition
+SLICED = replace(SLO, name="sliced", objective=Decimal("0.9"), slice_seconds=3600, slice_target=Decimal("0.985"))
+
+
+@pytest.mark.parametrize("calendar", [None, MONTH], ids=["rolling", "month"])
+@pytest.mark.parametrize("slo", [SLO, SLICED], ids=["requests", "slices"])
+def test_a_report_and_a_status_say_the_same(store: Store, slo: Slo, calendar: Calendar | None) -> None:
+    slo = replace(slo, calendar=calendar)
+    sync(store, [slo], 60, T0 - 20 * DAY)
+    append_paths(store, [*day(4, 990, 10), *day(2, 980, 20), *day(1, 970, 30), *day(0, 1000, 0)])
+    for later in (0, 59.5, 3600):
+        (report,) = reports(store, slo, WORKBOOK, T0 + later)
+        (line,) = status(store, [slo], T0 + later)
+        assert report.left == pytest.approx(line.budget_left)
+        assert report.left == pytest.approx(report.steps[-1].left)
+        assert report.slice_seconds == slo.slice_seconds
+
+
+def test_of_slices_it_is_slices_that_used_it(store: Store) -> None:
+    """Two of ten days' 240 hours were bad, of 24 that may be; 5 % of 24 hours' requests are nothing if they are in one."""
+    store.execute("TRUNCATE TABLE alert_events")
+    sync(store, [SLICED], 60, T0 - 20 * DAY)
+    good_slice = day(3, 995, 5, blame_reason="noise")
+    append_paths(store, [*good_slice, *day(2, 980, 15), *day(2, 0, 5, blame_reason="503"), *day(1, 0, 10)])
+    page = make_event(slo="sliced", started=T0 - 2 * DAY + 60, at=T0 - 2 * DAY + 60)
+    record(store, [page, replace(page, kind="resolve", at=page.at + 600)])
+    (report,) = reports(store, SLICED, WORKBOOK, T0 + 60)
+    # Days are those of UTC, and all their hours count.
+    assert [(s.total, s.bad) for s in report.steps] == [(24, 0), (24, 1), (24, 1)]
+    assert [s.used for s in report.steps] == pytest.approx([0, 1 / 24, 1 / 24])
+    assert report.left == pytest.approx(22 / 24)
+    # 30 requests failed in the two; each took a thirtieth of what they used.
+    found = [b for b in report.burners if b.dimension == "blame_reason"]
+    assert [(b.value, b.bad) for b in found] == [("UF", 25), ("503", 5)]
+    assert [b.used for b in found] == pytest.approx([25 / 30 * 2 / 24, 5 / 30 * 2 / 24])
+    (incident,) = report.incidents
+    assert (incident.value, incident.bad) == (page.summary, 20)
+    assert incident.used == pytest.approx(1 / 24)
 
 
 def test_the_commands(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from alerts.watch import Watcher
 from telemetry.cli.slo import slo as command
 from telemetry.store.base import Store
 from tests.unit.alerts.alerts_support import T0, FakeStore, append_paths, make_policy, make_slo, path_row, write
+from tests.unit.alerts.test_budget_sql import as_grafana_would
 from tests.unit.alerts.test_openslo_objects import ALL, PROMETHEUS, SLO
 
 
@@ -228,17 +229,9 @@ def test_the_dashboards_sql_runs(store: Store) -> None:
     """With the datasource's macros and Grafana's variables filled in as they would be."""
     board = dashboard(slos.load())
     assert (board["uid"], board["schemaVersion"]) == ("edgepath-slo", 39)
-    filled = {
-        "${slo:singlequote}": "'edge-availability'", "$__timeFilter(bucket)": f"bucket >= toDateTime({int(T0)})",
-        "$__timeInterval(bucket)": "toStartOfInterval(bucket, INTERVAL 60 second)", "$__interval_s": "60",
-        "$__fromTime": f"toDateTime({int(T0)})", "$__toTime": f"toDateTime({int(T0) + 600})",
-    }  # fmt: skip
     assert board["panels"][0]["title"] == "Error budgets"
     for panel in board["panels"]:
-        sql = panel["targets"][0]["rawSql"]
-        for macro, text in filled.items():
-            sql = sql.replace(macro, text)
-        assert "$" not in sql
+        sql = as_grafana_would(panel["targets"][0]["rawSql"], make_slo(), int(T0), int(T0) + 600)
         assert store.query(sql).rows == []
 
 

@@ -16,7 +16,7 @@ from alerts.burnrate import Counts, Sustained
 from alerts.decide import Slot
 from alerts.drill_slo import DRILL
 from alerts.filters import parse
-from alerts.sli_reads import Group, covered_shares, read_slots, read_windows
+from alerts.sli_reads import Group, periods, read_slots, read_windows
 from alerts.sli_views import sync
 from alerts.slos.model import OTHER, Slo
 from alerts.slos.window import Calendar
@@ -184,8 +184,8 @@ def test_a_calendar_window_is_covered_by_what_has_passed_of_it(store: Store) -> 
 
     slo = make_slo(calendar=Calendar(1, "w", datetime(2096, 10, 8), "UTC"))  # noqa: DTZ001 - local by definition
     fill(store, slo, paths(-10_000, 1, 0))
-    assert covered_shares(store, [slo], T0)[slo.name] == pytest.approx((4 * 86_400 + 8 * 3600) / (7 * 86_400))
-    assert covered_shares(store, [make_slo(name="new")], T0)["new"] == 1.0
+    assert periods(store, [slo], T0)[slo.name].covered == pytest.approx((4 * 86_400 + 8 * 3600) / (7 * 86_400))
+    assert periods(store, [make_slo(name="new")], T0)["new"].covered == 1.0
 
 
 def test_a_bucket_of_several_rows_is_summed(store: Store) -> None:
