@@ -39,12 +39,14 @@ class Work:
     Attributes:
         begun: when the last evaluation began; ``evaluated``: the last one that went well.
         evaluations: begun; ``failures``: of them.
+        why: what the last one failed of; empty if it went well.
     """
 
     begun: float | None = None
     evaluated: float | None = None
     evaluations: int = 0
     failures: int = 0
+    why: str = ""
 
 
 class Watcher:
@@ -148,11 +150,13 @@ class Watcher:
         try:
             events = self._evaluate(now)
         except Exception as error:  # whatever it is, nobody is paged about SLOs while it goes on
-            self.work, self._failed_at = replace(self.work, failures=self.work.failures + 1), now
-            self._failed(now, str(error) if isinstance(error, EdgepathError) else f"{type(error).__name__}: {error}")
+            why = str(error) if isinstance(error, EdgepathError) else f"{type(error).__name__}: {error}"
+            self.work = replace(self.work, failures=self.work.failures + 1, why=why)
+            self._failed_at = now
+            self._failed(now, why)
             self._refresh_blind(now)
             raise
-        self.work = replace(self.work, evaluated=now)
+        self.work = replace(self.work, evaluated=now, why="")
         self._behind = False
         with self._outage_lock:
             well, ours = self._outage.worked(now) if self._outage is not None else (None, None)

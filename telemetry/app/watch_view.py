@@ -13,6 +13,7 @@ from alerts.peer_http import PATH, standing_as_json
 from alerts.peers import Stage
 from alerts.watch import Watcher
 from telemetry.observe.server import ObserveServer, Page
+from telemetry.redaction import redact_text
 
 _STALLED_SECONDS: Final = 300.0
 """An evaluation that waits for a ClickHouse that hangs may take minutes; a restart would not mend that."""
@@ -89,11 +90,12 @@ def _pages(watcher: Watcher, fresh_seconds: float, clock: Callable[[], float]) -
         return _judged(age <= _STALLED_SECONDS, f"no evaluation has begun for {age:.0f} s")
 
     def ready() -> tuple[bool, Mapping[str, Any]]:
-        evaluated = watcher.work.evaluated
-        if evaluated is None:
-            return _judged(well=False, why="no SLO was evaluated yet")
-        age = clock() - evaluated
-        return _judged(age <= fresh_seconds, f"no SLO has been evaluated for {age:.0f} s")
+        work = watcher.work
+        of = f": {redact_text(work.why)}" if work.why else ""
+        if work.evaluated is None:
+            return _judged(well=False, why=f"no SLO was evaluated yet{of}")
+        age = clock() - work.evaluated
+        return _judged(age <= fresh_seconds, f"no SLO has been evaluated for {age:.0f} s{of}")
 
     def peer() -> tuple[bool, Mapping[str, Any]]:
         return True, standing_as_json(watcher.standing(clock()))

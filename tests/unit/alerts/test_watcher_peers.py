@@ -234,6 +234,23 @@ def watcher() -> Watcher:
     return Watcher(FakeStore(), [make_slo()], make_policy(), sync_views=False, blindness=True)
 
 
+def test_a_watcher_that_is_not_ready_says_why() -> None:
+    """What its last evaluation failed of, without what may not be shown; not any more once one went well."""
+    store = FakeStore(broken=UnavailableError("ClickHouse at db:8443 does not answer; it said 4111 1111 1111 1111"))
+    watcher = Watcher(store, [make_slo()], make_policy(), sync_views=False)
+    now = float(T0)
+    with observed(("127.0.0.1", 0), watcher, 60, lambda: now) as url:
+        with pytest.raises(UnavailableError):
+            watcher.evaluate(now)
+        (reason,) = get(f"{url}/readyz")[1]["reasons"]
+        assert reason.startswith("no SLO was evaluated yet: ClickHouse at db:8443 does not answer")
+        assert "4111" not in reason
+        store.broken = None
+        watcher.evaluate(now)
+        now += 61
+        assert get(f"{url}/readyz")[1]["reasons"] == ["no SLO has been evaluated for 61 s"]
+
+
 def test_what_a_watcher_answers(watcher: Watcher) -> None:
     """Alive, ready, metrics; and a standing that another one understands."""
     now = float(T0)
