@@ -100,6 +100,7 @@ class Emitted:
         self._groups = 0
         self._newest = 0
         self._forgotten: dict[int, int] = {}
+        self._lost: set[int] = set()
         entries = np.zeros(min(_SMALL, self._full), dtype=ENTRY)
         self.table = EmittedTable(entries, np.zeros(_GROUPS, dtype=GROUP), secret or new_secret())
 
@@ -110,6 +111,10 @@ class Emitted:
         """Traces of a partition whose records had arrived before this second may have been forgotten; 0 if none was."""
         return self._forgotten.get(partition, 0)
 
+    def has_lost(self, partition: int) -> bool:
+        """Whether any trace of a partition was forgotten since we began with it."""
+        return partition in self._lost
+
     def load(self, partition: int, past: Remembered, now_ms: int) -> None:
         """Begin with a partition: remember what was emitted of it, and that there was more before.
 
@@ -117,6 +122,7 @@ class Emitted:
         """
         traces = past.traces
         self.add(partition, traces[:, 0], traces[:, 1], past.offsets, past.blocks, now_ms, past.arrived_ms)
+        self._lost.discard(partition)
         if past.forgotten_ms:
             self._forgot(partition, past.forgotten_ms // 1000 + 1)
 
@@ -154,6 +160,7 @@ class Emitted:
         partitions = self.table.groups["partition"]
         partitions[partitions == partition] = -1
         self._forgotten.pop(partition, None)
+        self._lost.discard(partition)
 
     def _forgot(self, partition: int, before: int) -> None:
         self._forgotten[partition] = max(before, self.forgotten_before(partition))
@@ -172,6 +179,7 @@ class Emitted:
             size = self._size_for(int(counts.sum()) + coming)
         for group in groups[live & (counts == 0)]:
             self._forgot(int(group["partition"]), int(group["arrived"]) + 1)
+            self._lost.add(int(group["partition"]))
         kept = np.flatnonzero(counts)
         numbers = np.full(self._groups, -1, dtype=np.int64)
         numbers[kept] = np.arange(len(kept))

@@ -73,7 +73,7 @@ class LateSpans:
 
         Only what is incomplete and old when it arrives can be such a remainder; the past is asked about those. How old it is
         says the sender's clock, so what comes out of the future may be old as well. Whatever is read a second time may have
-        been emitted, complete or not.
+        been emitted, complete or not, if not all is remembered that was known to be.
 
         Args:
             partition: where they came from.
@@ -87,7 +87,10 @@ class LateSpans:
         ended_ms = (found["start"] + found["total"]) // 1_000_000
         old = ended_ms < self._emitted.forgotten_before(partition) * 1000 + _CLOCKS_MS
         old |= ended_ms > found["arrived_ms"] + _CLOCKS_MS
-        doubtful = np.flatnonzero((old & (found["gaps"] > 0)) | (found["last_offset"] <= replayed_until))
+        doubt = old & (found["gaps"] > 0)
+        if self._emitted.has_lost(partition):
+            doubt |= found["last_offset"] <= replayed_until
+        doubtful = np.flatnonzero(doubt)
         if len(doubtful) > _ASKED:
             now = np.arange(len(found)) < doubtful[_ASKED]
             return replace(

@@ -227,6 +227,17 @@ class TestLateSpans:
         assert engine.counters.replayed_spans == 0
         assert (ids(batch), {r["kind"] for r in rows(batch)}, batch.resume_offset) == ([31], {"path"}, 31)
 
+    def test_what_is_read_again_is_not_looked_up_where_all_is_remembered(self) -> None:
+        """After any restart there is more that was open then: ClickHouse need not say that it was not emitted."""
+        past = Kept()
+        past.away = True
+        engine = new_engine(past)
+        known = dataclasses.replace(Remembered.of([((1).to_bytes(16), 9, 1)]), forgotten_ms=NOW - 60_000)
+        engine.assign(0, writer="w", next_offset=5, next_block=2, emitted=known, now_ms=NOW)
+        again = [dataclasses.replace(s, start_ns=s.start_ns % 10**9 + NOW * 10**6) for s in trace(2)]
+        take(engine, record(5, again), record(9, trace(1)))
+        assert ids(close(engine, everything=True)) == [2]
+
     def test_many_that_must_be_looked_up_come_in_several_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The past is asked about so many at once; each path is found again in the block that it came in."""
         monkeypatch.setattr(late, "_ASKED", 4)
