@@ -142,8 +142,8 @@ class BlockLogContract:
         """Traces at or past the committed offset, or stored lately; where their newest version is."""
         log = log_of(store)
         lease = log.take_over(0)
-        old = path(1, last_offset=10)
-        log.append(block_of(lease, 2, [old, path(2, last_offset=20)]))
+        old, other_one = path(1, last_offset=10), path(2, last_offset=20)
+        log.append(block_of(lease, 2, [old, other_one]))
         log.append(block_of(lease, 3, [*restated(old, last_offset=30), late(1, 5, last_offset=31), late(7, 6)]))
 
         def told(committed: int, first_block: int) -> set[tuple[int, int, int]]:
@@ -156,7 +156,7 @@ class BlockLogContract:
         assert told(later, 3) == {(1, 31, 3), (7, 7, 0)}
         assert told(32, later) == set()
         found = emitted(store, PATHS, topic=TOPIC, partition=0, committed=0, first_block=0).to_pylist()
-        assert {r["arrived_ms"] for r in found if r["trace_id"] == (2).to_bytes(16)} == {old["arrived"]}
+        assert {r["arrived_ms"] for r in found if r["trace_id"] == (2).to_bytes(16)} == {other_one["arrived"]}
         other = emitted(store, PATHS, topic=TOPIC, partition=1, committed=0, first_block=0)
         assert other.num_rows == 0
 

@@ -70,7 +70,7 @@ def test_who_answers_byte_by_byte_is_not_waited_for(caplog: pytest.LogCaptureFix
         begun = time.monotonic()
         assert ask() is None
         assert ask() is None
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 6  # all of it takes ten
         assert len(asked) == 1
     assert "does not answer (not within 0.4 s)" in caplog.text
     assert "does not answer (it has not yet answered what it was asked before)" in caplog.text

@@ -141,10 +141,10 @@ HOSTILE = {
 def test_time_is_bounded_on_hostile_strings(kind: str) -> None:
     """A megabyte costs no more than 2,000 characters; those stay far below what a quadratic pattern would take."""
     value = HOSTILE[kind](1_000_000)
-    began = time.perf_counter()
+    began = time.thread_time()
     for clean in TEXTS:
         clean(value)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
@@ -153,10 +153,10 @@ def test_patterns_are_linear(kind: str) -> None:
 
     def seconds(size: int) -> float:
         value = HOSTILE[kind](size)
-        began = time.perf_counter()
+        began = time.thread_time()  # other processes take none of it
         for pattern in (normalize.LONG_NUMBER, normalize.ID_SEGMENT, normalize.LONG_SEGMENT, normalize.URL_PREFIX):
             re.sub(pattern, "", value)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
-    small = min(seconds(2_000) for _ in range(3))
-    assert seconds(128_000) < 64 * 12 * max(small, 1e-5)
+    small, large = (min(seconds(size) for _ in range(3)) for size in (2_000, 128_000))
+    assert large < 64 * 12 * max(small, 1e-5)
