@@ -97,6 +97,13 @@ def test_whole_batches_below_the_offset_are_left_out() -> None:
     assert [value for *_, value in told(taken(partition(raw, 1003)))] == [b"d", b"e"]
 
 
+def test_a_large_message_counts_for_as_many_as_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll ends after so many groups: several messages that grew as they were decompressed must not all come in one."""
+    monkeypatch.setattr(fetched, "GROUP_BYTES", 100)
+    found = partition(small(1000, b"x" * 1_000, codec=4) + small(1001, b"y", codec=4), 1000).take()
+    assert (len(found), [len(batch.values) for batch in found if len(batch)]) == (10, [1])
+
+
 @settings(deadline=None)  # compiled code is loaded by the first example
 @given(sets, st.integers(0, 30), st.integers(0, 200), st.sampled_from([1, 300, 1 << 22]))
 def test_the_same_records_as_kafka_python_reads(
