@@ -30,7 +30,7 @@ class _Past:
         """Nothing needs to be found."""
         raise AssertionError((partition, traces))
 
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - there is but one
+    def originals(self, _partition: int, _blocks: Mapping[bytes, int]) -> Any:
         """That path."""
         return self.rows
 

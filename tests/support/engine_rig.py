@@ -26,11 +26,11 @@ NOW = time.time_ns() // 1_000_000 - 3_600_000
 class Nothing:
     """A past in which nothing was emitted."""
 
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002 - as Past
+    def find(self, _partition: int, _traces: Sequence[bytes], /) -> Mapping[bytes, tuple[int, int]]:
         """None of them."""
         return {}
 
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - as Past
+    def originals(self, _partition: int, _blocks: Mapping[bytes, int], /) -> Any:
         """None of them."""
         return ROW_TYPES.empty_table()
 
@@ -48,12 +48,12 @@ class Kept(Nothing):
         if batch.block is not None:
             self.rows += table(batch.block).to_pylist()
 
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002 - as Past
+    def find(self, _partition: int, traces: Sequence[bytes], /) -> Mapping[bytes, tuple[int, int]]:
         """As ``Past.find``."""
         self._reach()
         return {r["trace_id"]: (r["last_offset"], r["block"]) for r in self.rows if r["trace_id"] in traces}
 
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002 - as Past
+    def originals(self, _partition: int, blocks: Mapping[bytes, int], /) -> Any:
         """As ``Past.originals``."""
         self._reach()
         newest = {r["trace_id"]: r for r in self.rows if r["kind"] == "path" and r["sign"] == 1}

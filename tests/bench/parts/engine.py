@@ -23,11 +23,11 @@ from tests.bench.parts.records import records
 class NoPast:
     """Nothing was emitted before."""
 
-    def find(self, partition: int, traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:  # noqa: ARG002
+    def find(self, _partition: int, _traces: Sequence[bytes]) -> Mapping[bytes, tuple[int, int]]:
         """None of them."""
         return {}
 
-    def originals(self, partition: int, blocks: Mapping[bytes, int]) -> Any:  # noqa: ARG002
+    def originals(self, _partition: int, _blocks: Mapping[bytes, int]) -> Any:
         """None of them."""
         return ROW_TYPES.empty_table()
 

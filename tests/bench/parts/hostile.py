@@ -7,6 +7,7 @@ import re
 import resource
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,29 +30,32 @@ _MARK: Final = b"@@@@@@@@"
 _NOW_MS: Final = 1_750_000_000_000
 
 Bytes = NDArray[np.uint8]
-Fill = Callable[[Bytes, int, list[int]], None]
+Fill = Callable[[Bytes, int], None]
 """Writes what differs between spans into a table of one message's spans, a row each.
 
-The first one has a number; in each row the trace id comes first, and names may be made to differ at some places.
+The first one has a number; in each row the trace id comes first.
 """
 
 
-def traces(folder: Path) -> dict[str, Series]:  # noqa: ARG001 - it needs no workload
+def traces(_folder: Path) -> dict[str, Series]:
     """Every span is a trace of its own."""
     return _measure("traces", _message(20), _new_traces)
 
 
-def long_names(folder: Path) -> dict[str, Series]:  # noqa: ARG001 - it needs no workload
+def long_names(_folder: Path) -> dict[str, Series]:
     """The same, with names as long as names may be, in characters of four bytes."""
     return _measure("long_names", _message(100, "\N{GRINNING FACE}"), _new_traces)
 
 
-def new_names(folder: Path) -> dict[str, Series]:  # noqa: ARG001 - it needs no workload
+def new_names(_folder: Path) -> dict[str, Series]:
     """The same, with long names that never come again."""
-    return _measure("new_names", _message(90), _new_traces_and_names)
+    message = _message(90)
+    first, after, *_ = _traces_of(message)
+    names = [place - first for place in _places(message, _MARK) if first < place < after]
+    return _measure("new_names", message, partial(_new_traces_and_names, names))
 
 
-def large_traces(folder: Path) -> dict[str, Series]:  # noqa: ARG001 - it needs no workload
+def large_traces(_folder: Path) -> dict[str, Series]:
     """Traces of as many spans as are kept beside a path, with long names."""
     return _measure("large_traces", _message(100, "\N{GRINNING FACE}"), _few_traces)
 
@@ -73,17 +77,17 @@ def _message(length: int, letter: str = "n") -> bytes:
     return request.SerializeToString()
 
 
-def _new_traces(rows: Bytes, first: int, names: list[int]) -> None:  # noqa: ARG001 - as Fill
+def _new_traces(rows: Bytes, first: int) -> None:
     rows[:, :8] = _eight(first + np.arange(len(rows)))
 
 
-def _few_traces(rows: Bytes, first: int, names: list[int]) -> None:  # noqa: ARG001 - as Fill
+def _few_traces(rows: Bytes, first: int) -> None:
     rows[:, :8] = _eight((first + np.arange(len(rows))) // 2_000)
     rows[:, 18:26] = _eight(first + 1 + np.arange(len(rows)))
 
 
-def _new_traces_and_names(rows: Bytes, first: int, names: list[int]) -> None:
-    _new_traces(rows, first, names)
+def _new_traces_and_names(names: list[int], rows: Bytes, first: int) -> None:
+    _new_traces(rows, first)
     digits = np.char.zfill((first + np.arange(len(rows))).astype(np.str_), 8).astype("S8")
     letters = digits.view(np.uint8).reshape(-1, 8) + np.uint8(ord("a") - ord("0"))  # digits would be cut out of routes
     for place in names:
@@ -98,11 +102,13 @@ def _places(data: bytes, wanted: bytes) -> list[int]:
     return [found.start() for found in re.finditer(re.escape(wanted), data)]
 
 
+def _traces_of(message: bytes) -> list[int]:
+    return _places(message, _MARK + b"\1" * 8)
+
+
 def _measure(name: str, message: bytes, fill: Fill) -> dict[str, Series]:
-    head, after, *_, last = _places(message, _MARK + b"\1" * 8)
+    head, after, *_, last = _traces_of(message)
     width = after - head
-    names = _places(message[head + 8 : after], _MARK)
-    names = [8 + place for place in names]
     engine = Engine(EngineSettings(), topic="bench", past=NoPast())
     engine.assign(0, writer="bench", next_offset=0, next_block=1)
     copies = max(1, _AT_ONCE // len(message))
@@ -113,25 +119,22 @@ def _measure(name: str, message: bytes, fill: Fill) -> dict[str, Series]:
         for row in messages:
             # The last row ends earlier than the others: what comes after a span's last byte belongs to the next one.
             body = np.lib.stride_tricks.as_strided(row[head:], (_SPANS, len(message) - last), (width, 1))
-            fill(body, spans, names)
+            fill(body, spans)
             spans += _SPANS
         begins = np.arange(copies, dtype=np.int64) * len(message)
         offsets = offset + np.arange(copies, dtype=np.int64)
         arrived = np.full(copies, _NOW_MS, dtype=np.int64)
         engine.ingest([RecordBatch(0, data, begins, begins + len(message), offsets, arrived, data.size)])
         offset += copies
-    waiting: deque[int] = deque()
-    held: deque[memoryview] = deque()
+    waiting: deque[memoryview] = deque()
     most = PipelineSettings(EngineSettings()).max_waiting_bytes
     open_spans = engine.open_spans
     while engine.open_spans:
         block = engine.close(0, landed=1 << 40, everything=True).block
         if block is not None:
-            held.append(memoryview(block.arrow))
-            waiting.append(held[-1].nbytes)
-            while sum(waiting) > most:
+            waiting.append(memoryview(block.arrow))
+            while sum(each.nbytes for each in waiting) > most:
                 waiting.popleft()
-                held.popleft()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         f"hostile.{name}.rss_mb": Series("MiB", (peak,)),
