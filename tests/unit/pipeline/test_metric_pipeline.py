@@ -17,49 +17,26 @@ from telemetry.feeds.otlp.intake import Signal
 from telemetry.pipeline.metrics import MetricPipeline
 from telemetry.pipeline.settings import MetricPipelineSettings
 from telemetry.store.embedded import EmbeddedStore
-from tests.support.fake_feed import FakeFeed, Topic
-from tests.support.flaky_store import Crash, FlakyStore
+from tests.support.fake_feed import Topic
+from tests.support.flaky_store import Crash
 from tests.support.metric_messages import point, request
 from tests.support.traces import Seeded
+from tests.unit.pipeline.pipeline_rig import NOW, LoopRig
 
-NOW = time.time_ns() // 1_000_000 - 3_600_000
 SETTINGS = MetricPipelineSettings(flush_seconds=1.0, poll_seconds=0, senders=0)
 CARD = "4111111111111111"
 
 
-class Rig:
-    """A pipeline with its surroundings; time stands still but for :meth:`pass_time`."""
+class Rig(LoopRig[MetricPipeline, MetricPipelineSettings]):
+    """A loop of metrics with its surroundings."""
 
     def __init__(self, store: EmbeddedStore) -> None:
-        self.real_store = store
-        self.store = FlakyStore(store)
-        self.topic = Topic()
-        self.seconds = 0.0
-        self._pipelines: list[MetricPipeline] = []
-        self.start()
+        super().__init__(store, SETTINGS)
 
-    def start(self, *partitions: int, settings: MetricPipelineSettings = SETTINGS) -> None:
-        """A consumer that knows nothing but what is stored and committed: also a restart."""
-        self.feed = FakeFeed(self.topic, partitions or (0,))
-        self.pipeline = MetricPipeline(
-            self.feed,
-            self.store,
-            settings,
-            topic="m",
-            wall_ms=lambda: NOW + int(self.seconds * 1000),
-            monotonic=lambda: self.seconds,
+    def _made(self, settings: MetricPipelineSettings) -> MetricPipeline:
+        return MetricPipeline(
+            self.feed, self.store, settings, topic="m", wall_ms=self.wall_ms, monotonic=lambda: self.seconds
         )
-        self._pipelines.append(self.pipeline)
-
-    def pass_time(self, seconds: int) -> None:
-        """A step every second."""
-        for _ in range(seconds):
-            self.seconds += 1
-            self.pipeline.step()
-
-    def put(self, value: bytes, partition: int = 0) -> None:
-        """A record that arrives now."""
-        self.topic.put(value, partition=partition, at=NOW + int(self.seconds * 1000))
 
     def send(self, *values: float, partition: int = 0) -> None:
         """A record with a gauge for each value."""
@@ -74,11 +51,6 @@ class Rig:
         now = int(time.time())
         found = verify(self.real_store, now - 3600, now + 60, now=now + 60, slos=())
         return not found.differing
-
-    def stop(self) -> None:
-        """Let go of everything."""
-        for pipeline in self._pipelines:
-            pipeline.close()
 
 
 @pytest.fixture
