@@ -18,7 +18,8 @@ class Name(click.ParamType[str]):
         """The name, if it is one."""
         if value and not _PLAIN.fullmatch(str(value)):
             self.fail(
-                f"{value!r} is not a plain name: write up to {_LONGEST} letters, digits, dots, - and _, no sign of these first",
+                f"{value!r} is not a plain name: write up to {_LONGEST} letters, digits, dots, - and _, "
+                "a letter or digit first",
                 param,
                 ctx,
             )

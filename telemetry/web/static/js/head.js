@@ -23,8 +23,10 @@ export async function loadState() {
     node("quiet").classList.add("lost");
     return;
   }
-  node("quiet").classList.remove("lost");
-  fill(node("facts"), Object.entries(answer.status).map(([label, value]) => el("span", {}, label, el("b", {}, value))));
+  // With trouble, no open pages say little: SLOs may not be evaluated.
+  node("quiet").classList.toggle("lost", "trouble" in answer.status);
+  fill(node("facts"), Object.entries(answer.status).map(([label, value]) =>
+    el("span", { class: label === "trouble" ? label : null }, label, el("b", {}, value))));
   fill(node("pages"), answer.pages.map(strip)).hidden = !answer.pages.length;
   fill(node("quiet"), "No open pages").hidden = Boolean(answer.pages.length);
 }
